@@ -1,0 +1,1 @@
+"""The protocols: one folder each, sans-IO cores with thin socket shells."""

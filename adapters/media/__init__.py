@@ -1,0 +1,1 @@
+"""Shared media wire layer: RTP, SDP and NAL units, sans-IO."""

@@ -1,0 +1,1 @@
+"""The domain as pure values: standard library only, no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""Jurisdiction profiles: the law as validated data."""

@@ -1,0 +1,1 @@
+"""The service: wires adapters to the catalog and decides when things happen."""

@@ -1,0 +1,1 @@
+"""The operator's page and the public catalog page, rendered on the server."""

@@ -1,0 +1,1 @@
+"""The relay: carries streams from sources to sinks in worker processes."""
