@@ -27,7 +27,7 @@ class Backoff:
     def next(self) -> float:
         """Return the seconds to wait now, and double the next."""
         # 2**16 times any sensible `first` is past any sensible `longest`: the bound only stops overflow.
-        plain = min(self.longest, self.first * 2 ** min(self._step, 16))
+        plain = min(self.longest, self.first * (1 << min(self._step, 16)))
         self._step += 1
         return plain * self.random.uniform(1 - self.jitter, 1 + self.jitter)
 
