@@ -1,0 +1,613 @@
+-- The catalog of Muster: what must connect, what was seen of it, and its whole status history.
+--
+-- This file is the truth for a new database; the migrations are the way there, and a test proves both equal.
+-- Words: unit, system, site, source, duty, endpoint, sighting, evidence, connectivity as in the README's glossary.
+-- Times are timestamptz in UTC; dates are calendar days in Asia/Shanghai. States are text with a CHECK.
+-- `district` is the six-digit administrative code (GB/T 2260) and leads the keys of everything read by region,
+-- so that a million sources need no other shape. PostgreSQL >= 15.
+
+CREATE TABLE schema_version (
+  version       int PRIMARY KEY,
+  name          text NOT NULL,
+  applied_at    timestamptz NOT NULL DEFAULT now(),
+  muster_version text NOT NULL
+);
+COMMENT ON TABLE schema_version IS 'One row per migration applied to this database.';
+
+---------------------------------------------------------------------------------------------------------------
+-- Who and where: the roll
+---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE jurisdiction (
+  district      text PRIMARY KEY CHECK (district ~ '^[0-9]{6}$'),
+  name          text NOT NULL,
+  profile       text NOT NULL,
+  base_profile  text
+);
+COMMENT ON TABLE jurisdiction IS 'A district and the legal profile that applies to what is installed there.';
+COMMENT ON COLUMN jurisdiction.district IS 'Administrative code, six digits (GB/T 2260).';
+COMMENT ON COLUMN jurisdiction.profile IS 'Name of the jurisdiction profile, e.g. the file name in catalog/profiles without .toml.';
+COMMENT ON COLUMN jurisdiction.base_profile IS 'National profile laid under it; null when switched off.';
+
+CREATE TABLE gateway (
+  gateway_id     text PRIMARY KEY,
+  epoch          bigint NOT NULL DEFAULT 0,
+  started_at     timestamptz,
+  observed_until timestamptz,
+  unknown_reason text CHECK (unknown_reason IN ('gateway_down', 'own_network_down', 'database_away')),
+  unknown_since  timestamptz,
+  CHECK ((unknown_reason IS NULL) = (unknown_since IS NULL))
+);
+COMMENT ON TABLE gateway IS 'A running Muster: the observer of the sites assigned to it.';
+COMMENT ON COLUMN gateway.epoch IS 'Counts its starts; a writer with an older epoch is refused.';
+COMMENT ON COLUMN gateway.observed_until IS 'Until this instant the gateway was able to see; a gap after it is unknown, charged to nobody.';
+COMMENT ON COLUMN gateway.unknown_reason IS 'Set while the gateway itself cannot see: all its sources display unknown.';
+
+CREATE TABLE unit (
+  unit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name          text NOT NULL UNIQUE CHECK (name <> ''),
+  kind          text NOT NULL DEFAULT 'organisation' CHECK (kind IN ('organisation', 'natural_person')),
+  responsibility_basis text
+);
+COMMENT ON TABLE unit IS 'Who is responsible for a system, and on what basis (WX-10, SX-9, CN-7).';
+COMMENT ON COLUMN unit.kind IS 'A natural person is never named to the public.';
+
+CREATE TABLE system (
+  system_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  unit_id       bigint NOT NULL REFERENCES unit,
+  name          text NOT NULL CHECK (name <> ''),
+  accepted_on   date,
+  filed_on      date,
+  in_use_on     date,
+  removed_on    date,
+  UNIQUE (unit_id, name)
+);
+COMMENT ON TABLE system IS 'The legal object of the decrees: a public-security video system of one unit.';
+COMMENT ON COLUMN system.accepted_on IS 'Acceptance passed (WX-15.1).';
+COMMENT ON COLUMN system.filed_on IS 'Filed with the police (WX-15.3, CN-14).';
+COMMENT ON COLUMN system.removed_on IS 'Removed with a notice (WX-17, SX-15).';
+
+CREATE TABLE site (
+  site_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  district      text NOT NULL REFERENCES jurisdiction,
+  system_id     bigint NOT NULL REFERENCES system,
+  gateway_id    text NOT NULL REFERENCES gateway,
+  name          text NOT NULL CHECK (name <> ''),
+  class         text NOT NULL,
+  address       text,
+  removal_approved_on date,
+  UNIQUE (system_id, name, class)
+);
+CREATE INDEX site_by_district ON site (district, site_id);
+COMMENT ON TABLE site IS 'A place of one class at which a system stands.';
+COMMENT ON COLUMN site.class IS 'Place class of the profile, e.g. WX8_07.';
+COMMENT ON COLUMN site.address IS 'Install position: confidential (WX-29.1).';
+COMMENT ON COLUMN site.gateway_id IS 'The gateway that observes this site.';
+
+CREATE TABLE duty (
+  duty_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  entry_id      uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+  site_id       bigint REFERENCES site,
+  system_id     bigint REFERENCES system,
+  effective_from date NOT NULL,
+  due_on        date NOT NULL,
+  basis         text NOT NULL,
+  withdrawn_on  date,
+  CHECK (num_nonnulls(site_id, system_id) = 1),
+  CHECK (withdrawn_on IS NULL OR withdrawn_on >= effective_from)
+);
+CREATE UNIQUE INDEX duty_of_site ON duty (site_id) WHERE site_id IS NOT NULL AND withdrawn_on IS NULL;
+CREATE UNIQUE INDEX duty_of_system ON duty (system_id) WHERE system_id IS NOT NULL AND withdrawn_on IS NULL;
+COMMENT ON TABLE duty IS 'Binds a system or a site to connect (WX-21): one row of the public catalog.';
+COMMENT ON COLUMN duty.entry_id IS 'Opaque public number of the entry; embeds no code.';
+COMMENT ON COLUMN duty.due_on IS 'Last day to connect in time; overdue from the day after.';
+COMMENT ON COLUMN duty.basis IS 'Requirement id of the profile, e.g. WX-21.2.';
+
+CREATE TABLE source (
+  source_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  district      text NOT NULL REFERENCES jurisdiction,
+  site_id       bigint NOT NULL REFERENCES site,
+  roll_key      text NOT NULL,
+  gb_id         text CHECK (gb_id ~ '^[0-9]{20}$'),
+  name          text,
+  location_type text,
+  mac           text CHECK (mac ~ '^[0-9a-f]{2}(:[0-9a-f]{2}){5}$'),
+  serial        text,
+  lifecycle     text NOT NULL DEFAULT 'required'
+                CHECK (lifecycle IN ('required', 'registered', 'removed', 'rejected')),
+  lifecycle_reason text,
+  audio_enabled boolean NOT NULL DEFAULT false,
+  allow_basic   boolean NOT NULL DEFAULT false,
+  relay_mode    text NOT NULL DEFAULT 'always' CHECK (relay_mode IN ('always', 'on_demand', 'off')),
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  retired_at    timestamptz,
+  CHECK ((lifecycle = 'removed') = (retired_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX source_by_roll_key ON source (roll_key) WHERE lifecycle <> 'removed';
+CREATE UNIQUE INDEX source_by_gb_id ON source (gb_id) WHERE gb_id IS NOT NULL AND lifecycle <> 'removed';
+CREATE INDEX source_by_district ON source (district, source_id);
+CREATE INDEX source_by_site ON source (site_id);
+CREATE INDEX source_by_mac ON source (mac) WHERE mac IS NOT NULL;
+CREATE INDEX source_by_serial ON source (serial) WHERE serial IS NOT NULL;
+COMMENT ON TABLE source IS 'One video source (camera, channel) of the roll. Never deleted: retired with lifecycle removed.';
+COMMENT ON COLUMN source.roll_key IS 'Identity of the row across imports; a removed source gives its key free (a re-used code is a new source).';
+COMMENT ON COLUMN source.gb_id IS 'GB/T 28181 code, 20 digits: confidential (WX-26.1).';
+COMMENT ON COLUMN source.location_type IS 'What the camera looks at; null = not attested, so no relay. Kept per source: a hall and a changing room share a site.';
+COMMENT ON COLUMN source.lifecycle IS 'Administrative axis, apart from what is measured.';
+COMMENT ON COLUMN source.lifecycle_reason IS 'For rejected: the requirement id, e.g. WX-9.';
+COMMENT ON COLUMN source.audio_enabled IS 'Off until enabled with a legal basis.';
+COMMENT ON COLUMN source.allow_basic IS 'Operator allowed Basic authentication outside TLS for this source alone.';
+
+CREATE TABLE credential (
+  credential_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  ref           text NOT NULL UNIQUE CHECK (ref <> ''),
+  username      text,
+  password_encrypted text,
+  version       int NOT NULL DEFAULT 0,
+  changed_at    timestamptz,
+  changed_by    text,
+  CHECK ((username IS NULL) = (password_encrypted IS NULL))
+);
+COMMENT ON TABLE credential IS 'What a device or a superior asks for. A ref named by the roll exists before anybody typed the password.';
+COMMENT ON COLUMN credential.password_encrypted IS 'enc:v1:<key id>:<base64>, AES-256-GCM, bound to this row; the key is outside the database.';
+COMMENT ON COLUMN credential.version IS 'Counts changes: a refused credential is tried again only when this moved or 30 minutes passed.';
+
+CREATE TABLE endpoint (
+  endpoint_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  source_id     bigint NOT NULL REFERENCES source,
+  protocol      text NOT NULL CHECK (protocol IN ('rtsp', 'rtsps', 'onvif', 'gb28181')),
+  host          text NOT NULL,
+  port          int NOT NULL CHECK (port BETWEEN 1 AND 65535),
+  path          text NOT NULL DEFAULT '/',
+  transport     text NOT NULL DEFAULT 'tcp' CHECK (transport IN ('tcp', 'udp')),
+  credential_id bigint REFERENCES credential,
+  tls_pin_sha256 text CHECK (tls_pin_sha256 ~ '^[0-9a-f]{64}$'),
+  origin        text NOT NULL CHECK (origin IN ('roll', 'operator', 'sighting')),
+  confirmed_at  timestamptz,
+  confirmed_by  text,
+  priority      int NOT NULL DEFAULT 0,
+  refusals      int NOT NULL DEFAULT 0,
+  refused_at    timestamptz,
+  refused_credential_version int,
+  UNIQUE (source_id, protocol, host, port, path),
+  CHECK ((confirmed_at IS NULL) = (confirmed_by IS NULL))
+);
+CREATE INDEX endpoint_by_address ON endpoint (host, port);
+COMMENT ON TABLE endpoint IS 'One way to reach a source; several are tried in order of priority.';
+COMMENT ON COLUMN endpoint.confirmed_at IS 'When a person attested that this address is this source; before that nothing is pulled and no credential sent.';
+COMMENT ON COLUMN endpoint.refusals IS 'Consecutive refusals of the credential; at 2 no further try until it changes or 30 minutes passed.';
+
+---------------------------------------------------------------------------------------------------------------
+-- What was seen: authorisations, discovery, sightings
+---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE network (
+  network_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  cidr          cidr NOT NULL,
+  document      text NOT NULL CHECK (document <> ''),
+  approver      text NOT NULL CHECK (approver <> ''),
+  authorised_by text NOT NULL CHECK (authorised_by <> ''),
+  authorised_at timestamptz NOT NULL DEFAULT now(),
+  expires_at    timestamptz NOT NULL,
+  revoked_at    timestamptz,
+  CHECK (expires_at > authorised_at)
+);
+COMMENT ON TABLE network IS 'An authorisation record: without a live one covering an address nothing is sent there (CN-23.3).';
+COMMENT ON COLUMN network.document IS 'Number or title of the document that allows it.';
+
+CREATE TABLE discovery_run (
+  run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  network_id    bigint NOT NULL REFERENCES network,
+  cidr          cidr NOT NULL,
+  ports         int[] NOT NULL,
+  requested_by  text NOT NULL,
+  started_at    timestamptz NOT NULL DEFAULT now(),
+  finished_at   timestamptz,
+  addresses     int NOT NULL,
+  probed        int NOT NULL DEFAULT 0,
+  answered      int NOT NULL DEFAULT 0,
+  outcome       text NOT NULL DEFAULT 'running' CHECK (outcome IN ('running', 'finished', 'stopped', 'failed'))
+);
+COMMENT ON TABLE discovery_run IS 'One sweep of one authorised network, with its progress.';
+
+CREATE TABLE sighting (
+  sighting_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  network_id    bigint REFERENCES network,
+  protocol      text NOT NULL CHECK (protocol IN ('rtsp', 'rtsps', 'onvif', 'gb28181')),
+  host          text NOT NULL,
+  port          int NOT NULL CHECK (port BETWEEN 1 AND 65535),
+  server        text,
+  mac           text,
+  serial        text,
+  gb_id         text,
+  detail        jsonb NOT NULL DEFAULT '{}',
+  first_seen_at timestamptz NOT NULL,
+  last_seen_at  timestamptz NOT NULL,
+  state         text NOT NULL DEFAULT 'quarantined'
+                CHECK (state IN ('quarantined', 'awaiting_confirmation', 'matched', 'accepted', 'refused')),
+  source_id     bigint REFERENCES source,
+  match_rule    text,
+  match_reason  text,
+  decided_at    timestamptz,
+  decided_by    text,
+  UNIQUE (protocol, host, port)
+);
+CREATE INDEX sighting_by_state ON sighting (state, last_seen_at);
+COMMENT ON TABLE sighting IS 'What a discovery saw at one address. Unmatched ones are quarantined and forgotten after 30 days.';
+COMMENT ON COLUMN sighting.match_rule IS 'Which ranked rule matched it, e.g. gb_id, mac, serial, address.';
+COMMENT ON COLUMN sighting.match_reason IS 'The same in words, for the operator who confirms.';
+
+---------------------------------------------------------------------------------------------------------------
+-- Status: one writer, transitions only
+---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE connectivity (
+  source_id     bigint PRIMARY KEY REFERENCES source,
+  district      text NOT NULL,
+  site_id       bigint NOT NULL,
+  state         text NOT NULL DEFAULT 'never_connected'
+                CHECK (state IN ('never_connected', 'online', 'degraded', 'offline')),
+  since         timestamptz NOT NULL,
+  reasons       text[] NOT NULL DEFAULT '{}',
+  first_connected_at timestamptz,
+  last_positive_at   timestamptz,
+  unknown_reason text CHECK (unknown_reason IN ('restart_grace', 'common_cause_suspected', 'own_network_down', 'no_samples')),
+  unknown_since  timestamptz,
+  suspended_reason text CHECK (suspended_reason IN
+                 ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority')),
+  suspended_since timestamptz,
+  flapping      boolean NOT NULL DEFAULT false,
+  seen_at       timestamptz,
+  obstacle      text,
+  counted       boolean NOT NULL DEFAULT true,
+  CHECK ((state = 'never_connected') = (first_connected_at IS NULL)),
+  CHECK ((state = 'degraded') = (reasons <> '{}')),
+  CHECK ((unknown_reason IS NULL) = (unknown_since IS NULL)),
+  CHECK ((suspended_reason IS NULL) = (suspended_since IS NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX connectivity_never ON connectivity (district, source_id) WHERE state = 'never_connected' AND counted;
+CREATE INDEX connectivity_offline ON connectivity (district, since) WHERE state = 'offline' AND counted;
+CREATE INDEX connectivity_by_site ON connectivity (site_id);
+COMMENT ON TABLE connectivity IS 'The measured state of each source. Written by apply_changes alone, except for the row''s birth and retirement by the roll.';
+COMMENT ON COLUMN connectivity.since IS 'Start of the present state; for offline: last positive evidence plus one interval.';
+COMMENT ON COLUMN connectivity.reasons IS 'Open degrade reasons, sorted; empty unless degraded.';
+COMMENT ON COLUMN connectivity.first_connected_at IS 'Written once, never cleared (domain: first connection).';
+COMMENT ON COLUMN connectivity.last_positive_at IS 'Last positive evidence, exact when the source went offline; while online it was within the timeout by definition.';
+COMMENT ON COLUMN connectivity.unknown_reason IS 'Laid over the state: we cannot see this source. Never a state of its own.';
+COMMENT ON COLUMN connectivity.seen_at IS 'Device contact without a first connection (sub-state seen_not_connected).';
+COMMENT ON COLUMN connectivity.obstacle IS 'One word why it is not relayed or not connected, e.g. no_endpoint, unreachable, authentication_failed.';
+COMMENT ON COLUMN connectivity.counted IS 'False when the source is removed or rejected: outside every count.';
+
+CREATE TABLE connectivity_interval (
+  source_id     bigint NOT NULL,
+  district      text NOT NULL,
+  state         text NOT NULL CHECK (state IN ('never_connected', 'online', 'degraded', 'offline')),
+  reasons       text[] NOT NULL DEFAULT '{}',
+  started_at    timestamptz NOT NULL,
+  ended_at      timestamptz NOT NULL,
+  last_positive_at timestamptz,
+  CHECK (ended_at > started_at)
+) PARTITION BY RANGE (ended_at);
+CREATE INDEX connectivity_interval_by_source ON connectivity_interval (source_id, ended_at);
+CREATE INDEX connectivity_interval_by_end ON connectivity_interval USING brin (ended_at) WITH (pages_per_range = 32);
+CREATE TABLE connectivity_interval_default PARTITION OF connectivity_interval DEFAULT;
+COMMENT ON TABLE connectivity_interval IS 'Closed intervals of the history, half-open [started_at, ended_at), append-only, one partition a month.';
+COMMENT ON TABLE connectivity_interval_default IS 'Catches what no month covers; muster check reports rows here.';
+
+CREATE TABLE overlay_interval (
+  overlay_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  gateway_id    text REFERENCES gateway,
+  source_id     bigint REFERENCES source,
+  kind          text NOT NULL CHECK (kind IN ('unknown', 'suspended')),
+  reason        text NOT NULL,
+  started_at    timestamptz NOT NULL,
+  ended_at      timestamptz NOT NULL,
+  CHECK (num_nonnulls(gateway_id, source_id) = 1),
+  CHECK (ended_at > started_at)
+);
+CREATE INDEX overlay_of_source ON overlay_interval (source_id, ended_at) WHERE source_id IS NOT NULL;
+CREATE INDEX overlay_of_gateway ON overlay_interval (gateway_id, ended_at) WHERE gateway_id IS NOT NULL;
+COMMENT ON TABLE overlay_interval IS 'Closed intervals laid over the history: of one source, or of a gateway and so of all its sources.';
+
+CREATE TABLE evidence (
+  source_id     bigint NOT NULL REFERENCES source,
+  seq           bigint NOT NULL,
+  district      text NOT NULL,
+  kind          text NOT NULL,
+  at            timestamptz NOT NULL,
+  received_at   timestamptz NOT NULL,
+  last_positive_at timestamptz,
+  reason        text,
+  state_after   text NOT NULL,
+  unknown_after text,
+  gateway_id    text NOT NULL,
+  detail        jsonb NOT NULL DEFAULT '{}',
+  PRIMARY KEY (source_id, seq)
+);
+CREATE INDEX evidence_by_seq ON evidence (seq);
+COMMENT ON TABLE evidence IS 'Every fact that opens or closes an interval, appended in the transaction that changes the state. Never updated.';
+COMMENT ON COLUMN evidence.seq IS 'Order of the gateway: epoch * 2^32 + counter. Also the id of the live event.';
+COMMENT ON COLUMN evidence.at IS 'The instant the fact holds from (for lost: last positive evidence plus one interval).';
+COMMENT ON COLUMN evidence.received_at IS 'When the gateway took it in.';
+COMMENT ON COLUMN evidence.reason IS 'Cause in one stable word, e.g. unreachable, no_media, restart_grace.';
+
+CREATE TABLE site_rollup (
+  site_id       bigint PRIMARY KEY REFERENCES site,
+  district      text NOT NULL,
+  due_on        date,
+  n_must        int NOT NULL DEFAULT 0,
+  n_never       int NOT NULL DEFAULT 0,
+  n_online      int NOT NULL DEFAULT 0,
+  n_degraded    int NOT NULL DEFAULT 0,
+  n_offline     int NOT NULL DEFAULT 0,
+  n_unknown     int NOT NULL DEFAULT 0,
+  n_suspended   int NOT NULL DEFAULT 0,
+  first_connected_at timestamptz,
+  offline_since timestamptz,
+  CHECK (n_must = n_never + n_online + n_degraded + n_offline + n_unknown + n_suspended),
+  CHECK (least(n_never, n_online, n_degraded, n_offline, n_unknown, n_suspended) >= 0)
+) WITH (fillfactor = 70);
+CREATE INDEX site_rollup_never ON site_rollup (district, due_on) WHERE n_never > 0;
+CREATE INDEX site_rollup_offline ON site_rollup (district, site_id)
+  WHERE n_online = 0 AND n_degraded = 0 AND n_unknown = 0 AND n_offline > 0;
+COMMENT ON TABLE site_rollup IS 'Displayed states counted per site, kept by the same statements that change them. n_must counts every counted source.';
+
+CREATE TABLE district_rollup (
+  district      text PRIMARY KEY REFERENCES jurisdiction,
+  n_must        int NOT NULL DEFAULT 0,
+  n_never       int NOT NULL DEFAULT 0,
+  n_online      int NOT NULL DEFAULT 0,
+  n_degraded    int NOT NULL DEFAULT 0,
+  n_offline     int NOT NULL DEFAULT 0,
+  n_unknown     int NOT NULL DEFAULT 0,
+  n_suspended   int NOT NULL DEFAULT 0,
+  CHECK (n_must = n_never + n_online + n_degraded + n_offline + n_unknown + n_suspended)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE district_rollup IS 'The same counts per district.';
+
+---------------------------------------------------------------------------------------------------------------
+-- Publication, superiors, access
+---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE edition (
+  edition_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  district      text NOT NULL REFERENCES jurisdiction,
+  number        text NOT NULL UNIQUE,
+  profile       text NOT NULL,
+  legal_basis   text NOT NULL,
+  issued_by     text NOT NULL,
+  contact       text NOT NULL,
+  compiled_at   timestamptz NOT NULL,
+  published_at  timestamptz NOT NULL,
+  published_by  text NOT NULL,
+  effective_from date NOT NULL
+);
+COMMENT ON TABLE edition IS 'A published edition of the catalog of what must connect (WX-21.3). Never changed.';
+COMMENT ON COLUMN edition.published_by IS 'The person who published it: for the log, not part of the public view.';
+
+CREATE TABLE edition_entry (
+  edition_id    bigint NOT NULL REFERENCES edition,
+  position      int NOT NULL,
+  entry_id      uuid NOT NULL,
+  holder        text NOT NULL,
+  class         text NOT NULL,
+  district      text NOT NULL,
+  site_name     text,
+  due_on        date NOT NULL,
+  basis         text NOT NULL,
+  PRIMARY KEY (edition_id, position)
+);
+COMMENT ON TABLE edition_entry IS 'One public row a duty: the allow-list of what the public may see, and nothing else.';
+COMMENT ON COLUMN edition_entry.site_name IS 'Null where the class is sensitive and its name suppressed.';
+
+CREATE TABLE sink (
+  sink_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name          text NOT NULL UNIQUE CHECK (name <> ''),
+  host          text NOT NULL,
+  port          int NOT NULL CHECK (port BETWEEN 1 AND 65535),
+  path_prefix   text NOT NULL DEFAULT '/' CHECK (path_prefix LIKE '/%'),
+  tls           boolean NOT NULL DEFAULT false,
+  tls_pin_sha256 text CHECK (tls_pin_sha256 ~ '^[0-9a-f]{64}$'),
+  allow_basic   boolean NOT NULL DEFAULT false,
+  credential_id bigint REFERENCES credential,
+  enabled       boolean NOT NULL DEFAULT true
+);
+COMMENT ON TABLE sink IS 'A central platform that takes our streams by RTSP RECORD at path_prefix + the source''s code.';
+
+CREATE TABLE access_token (
+  token_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  prefix        text NOT NULL UNIQUE,
+  token_hash    bytea NOT NULL UNIQUE,
+  person        text NOT NULL CHECK (person <> ''),
+  role          text NOT NULL CHECK (role IN ('police_status', 'operator')),
+  region        text NOT NULL DEFAULT '' CHECK (region ~ '^([0-9]{2}){0,3}$'),
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  expires_at    timestamptz,
+  revoked_at    timestamptz
+);
+COMMENT ON TABLE access_token IS 'A bearer token of one named person; only its SHA-256 is kept (the token has 256 random bits).';
+COMMENT ON COLUMN access_token.prefix IS 'First characters, to recognise it in a list; no help in guessing the rest.';
+COMMENT ON COLUMN access_token.region IS 'Prefix of the administrative code it may see; empty = all.';
+
+CREATE TABLE access_log (
+  entry_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at            timestamptz NOT NULL,
+  person        text,
+  role          text NOT NULL,
+  token_prefix  text,
+  client        text NOT NULL,
+  method        text NOT NULL,
+  route         text NOT NULL,
+  scope         text NOT NULL,
+  purpose       text,
+  status        int NOT NULL
+);
+CREATE INDEX access_log_by_time ON access_log (at);
+COMMENT ON TABLE access_log IS 'Every call: who, what, what for, with what result (WX-29.1, SX-16.6, CN-16.3). Append-only.';
+COMMENT ON COLUMN access_log.scope IS 'What was asked for: ids, filter or count; never a secret.';
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'table % is append-only (WX-31.3)', TG_TABLE_NAME;
+END $$;
+COMMENT ON FUNCTION refuse_change() IS 'Guards the append-only tables against our own mistakes; operation records are never altered (WX-31.3).';
+CREATE TRIGGER evidence_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER access_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON access_log EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER edition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER edition_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_entry EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON connectivity_interval EXECUTE FUNCTION refuse_change();
+
+---------------------------------------------------------------------------------------------------------------
+-- Functions: the displayed state, the one writer, the recount
+---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION displayed_state(state text, unknown_reason text, suspended_reason text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN suspended_reason IS NOT NULL THEN 'suspended'
+              WHEN unknown_reason IS NOT NULL THEN 'unknown'
+              ELSE state END
+$$;
+COMMENT ON FUNCTION displayed_state(text, text, text) IS
+  'First match wins: suspended, unknown, then the measured state. (removed and rejected are not counted at all.)';
+
+CREATE FUNCTION ensure_partitions(p_from date, p_months int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  first date := date_trunc('month', p_from)::date;
+  month date;
+  made int := 0;
+BEGIN
+  FOR i IN 0 .. p_months - 1 LOOP
+    month := (first + make_interval(months => i))::date;
+    IF to_regclass(format('connectivity_interval_%s', to_char(month, 'YYYYMM'))) IS NULL THEN
+      EXECUTE format('CREATE TABLE connectivity_interval_%s PARTITION OF connectivity_interval '
+                     'FOR VALUES FROM (%L) TO (%L)', to_char(month, 'YYYYMM'),
+                     month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+      made := made + 1;
+    END IF;
+  END LOOP;
+  RETURN made;
+END $$;
+COMMENT ON FUNCTION ensure_partitions(date, int) IS 'Makes the monthly partitions of the history ahead of time; called at each start and daily.';
+
+CREATE FUNCTION apply_changes(
+  p_gateway text, p_epoch bigint, p_source bigint[], p_state text[], p_since timestamptz[], p_reasons text[],
+  p_last_positive timestamptz[], p_unknown text[], p_unknown_at timestamptz[],
+  p_suspended text[], p_suspended_at timestamptz[], p_flapping boolean[]
+) RETURNS bigint LANGUAGE sql AS $$
+  WITH fence AS (
+    SELECT 1 FROM gateway WHERE gateway_id = p_gateway AND epoch = p_epoch FOR SHARE),
+  inp AS (
+    SELECT * FROM unnest(p_source, p_state, p_since, p_reasons, p_last_positive, p_unknown, p_unknown_at,
+                         p_suspended, p_suspended_at, p_flapping)
+      AS t(source_id, state, since, reasons, last_positive_at, unknown, unknown_at, suspended, suspended_at, flapping)),
+  old AS MATERIALIZED (
+    SELECT c.source_id, c.site_id, c.district, c.counted, c.state AS old_state, c.since AS old_since,
+           c.reasons AS old_reasons, c.last_positive_at AS old_last_positive, c.unknown_reason AS old_unknown,
+           c.unknown_since AS old_unknown_since, c.suspended_reason AS old_suspended,
+           c.suspended_since AS old_suspended_since,
+           i.state, i.since, string_to_array(nullif(i.reasons, ''), ',') AS reasons, i.last_positive_at,
+           i.unknown, i.unknown_at, i.suspended, i.suspended_at, i.flapping
+      FROM connectivity c JOIN inp i USING (source_id)
+     WHERE EXISTS (SELECT FROM fence) AND (i.state = c.state OR i.since > c.since)
+     ORDER BY c.source_id FOR UPDATE OF c),
+  upd AS (
+    UPDATE connectivity c
+       SET state = o.state,
+           since = CASE WHEN o.state = o.old_state THEN c.since ELSE o.since END,
+           reasons = coalesce(o.reasons, '{}'),
+           first_connected_at = CASE WHEN o.old_state = 'never_connected' AND o.state <> 'never_connected'
+                                     THEN o.since ELSE c.first_connected_at END,
+           last_positive_at = coalesce(o.last_positive_at, c.last_positive_at),
+           unknown_reason = o.unknown,
+           unknown_since = CASE WHEN o.unknown IS NOT DISTINCT FROM o.old_unknown THEN c.unknown_since
+                                WHEN o.unknown IS NULL THEN NULL ELSE o.unknown_at END,
+           suspended_reason = o.suspended,
+           suspended_since = CASE WHEN o.suspended IS NOT DISTINCT FROM o.old_suspended THEN c.suspended_since
+                                  WHEN o.suspended IS NULL THEN NULL ELSE o.suspended_at END,
+           flapping = o.flapping,
+           obstacle = CASE WHEN o.state <> 'never_connected' AND o.old_state = 'never_connected'
+                           THEN NULL ELSE c.obstacle END
+      FROM old o WHERE c.source_id = o.source_id),
+  his AS (
+    INSERT INTO connectivity_interval (source_id, district, state, reasons, started_at, ended_at, last_positive_at)
+    SELECT source_id, district, old_state, old_reasons, old_since, since, coalesce(last_positive_at, old_last_positive)
+      FROM old WHERE old_state <> state),
+  unk AS (
+    INSERT INTO overlay_interval (source_id, kind, reason, started_at, ended_at)
+    SELECT source_id, 'unknown', old_unknown, old_unknown_since, unknown_at
+      FROM old WHERE old_unknown IS NOT NULL AND unknown IS DISTINCT FROM old_unknown AND unknown_at > old_unknown_since),
+  sus AS (
+    INSERT INTO overlay_interval (source_id, kind, reason, started_at, ended_at)
+    SELECT source_id, 'suspended', old_suspended, old_suspended_since, suspended_at
+      FROM old WHERE old_suspended IS NOT NULL AND suspended IS DISTINCT FROM old_suspended
+                 AND suspended_at > old_suspended_since),
+  shown AS (
+    SELECT site_id, district, since, old_state, state,
+           displayed_state(old_state, old_unknown, old_suspended) AS was,
+           displayed_state(state, unknown, suspended) AS now
+      FROM old WHERE counted),
+  delta AS (
+    SELECT site_id, district,
+           sum((now = 'never_connected')::int - (was = 'never_connected')::int) AS never,
+           sum((now = 'online')::int - (was = 'online')::int) AS online,
+           sum((now = 'degraded')::int - (was = 'degraded')::int) AS degraded,
+           sum((now = 'offline')::int - (was = 'offline')::int) AS offline,
+           sum((now = 'unknown')::int - (was = 'unknown')::int) AS unknown,
+           sum((now = 'suspended')::int - (was = 'suspended')::int) AS suspended,
+           min(since) FILTER (WHERE old_state = 'never_connected' AND state <> 'never_connected') AS first_at,
+           max(since) AS at
+      FROM shown GROUP BY site_id, district),
+  rolled AS (
+    UPDATE site_rollup r
+       SET n_never = n_never + d.never, n_online = n_online + d.online, n_degraded = n_degraded + d.degraded,
+           n_offline = n_offline + d.offline, n_unknown = n_unknown + d.unknown, n_suspended = n_suspended + d.suspended,
+           first_connected_at = least(r.first_connected_at, d.first_at),
+           offline_since = CASE WHEN n_online + d.online = 0 AND n_degraded + d.degraded = 0 AND n_offline + d.offline > 0
+                                THEN coalesce(r.offline_since, d.at) END
+      FROM delta d WHERE d.site_id = r.site_id
+    RETURNING r.district, d.never, d.online, d.degraded, d.offline, d.unknown, d.suspended),
+  by_district AS (
+    UPDATE district_rollup x
+       SET n_never = n_never + q.never, n_online = n_online + q.online, n_degraded = n_degraded + q.degraded,
+           n_offline = n_offline + q.offline, n_unknown = n_unknown + q.unknown, n_suspended = n_suspended + q.suspended
+      FROM (SELECT district, sum(never) never, sum(online) online, sum(degraded) degraded, sum(offline) offline,
+                   sum(unknown) unknown, sum(suspended) suspended FROM rolled GROUP BY district) q
+     WHERE x.district = q.district)
+  SELECT count(*) FROM old
+$$;
+COMMENT ON FUNCTION apply_changes(text, bigint, bigint[], text[], timestamptz[], text[], timestamptz[], text[], timestamptz[], text[], timestamptz[], boolean[]) IS
+  'The one writer of status: fenced by the gateway''s epoch, harmless when repeated, closes intervals, keeps the roll-ups. A source stands once in a call.';
+
+CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO site_rollup (site_id, district, due_on, n_must, n_never, n_online, n_degraded, n_offline, n_unknown,
+                           n_suspended, first_connected_at, offline_since)
+  SELECT s.site_id, s.district, min(d.due_on),
+         count(shown), count(*) FILTER (WHERE shown = 'never_connected'), count(*) FILTER (WHERE shown = 'online'),
+         count(*) FILTER (WHERE shown = 'degraded'), count(*) FILTER (WHERE shown = 'offline'),
+         count(*) FILTER (WHERE shown = 'unknown'), count(*) FILTER (WHERE shown = 'suspended'),
+         min(first_connected_at),
+         CASE WHEN count(*) FILTER (WHERE shown IN ('online', 'degraded')) = 0 THEN max(since) FILTER (WHERE shown = 'offline') END
+    FROM site s
+    LEFT JOIN LATERAL (
+      SELECT min(due_on) AS due_on FROM duty
+       WHERE withdrawn_on IS NULL AND (duty.site_id = s.site_id OR duty.system_id = s.system_id)) d ON true
+    LEFT JOIN LATERAL (
+      SELECT displayed_state(state, unknown_reason, suspended_reason) AS shown, first_connected_at, since
+        FROM connectivity c WHERE c.site_id = s.site_id AND c.counted) c ON true
+   WHERE s.site_id = ANY (p_sites)
+   GROUP BY s.site_id, s.district
+  ON CONFLICT (site_id) DO UPDATE
+     SET due_on = excluded.due_on, n_must = excluded.n_must, n_never = excluded.n_never, n_online = excluded.n_online,
+         n_degraded = excluded.n_degraded, n_offline = excluded.n_offline, n_unknown = excluded.n_unknown,
+         n_suspended = excluded.n_suspended, first_connected_at = excluded.first_connected_at,
+         offline_since = excluded.offline_since;
+  INSERT INTO district_rollup (district, n_must, n_never, n_online, n_degraded, n_offline, n_unknown, n_suspended)
+  SELECT district, sum(n_must), sum(n_never), sum(n_online), sum(n_degraded), sum(n_offline), sum(n_unknown), sum(n_suspended)
+    FROM site_rollup WHERE district IN (SELECT district FROM site WHERE site_id = ANY (p_sites)) GROUP BY district
+  ON CONFLICT (district) DO UPDATE
+     SET n_must = excluded.n_must, n_never = excluded.n_never, n_online = excluded.n_online,
+         n_degraded = excluded.n_degraded, n_offline = excluded.n_offline, n_unknown = excluded.n_unknown,
+         n_suspended = excluded.n_suspended;
+$$;
+COMMENT ON FUNCTION recount_rollups(bigint[]) IS
+  'Counts the given sites anew, after the roll changed who belongs to them. Call it in the same transaction; muster check compares all with it.';
