@@ -457,6 +457,19 @@ CREATE TRIGGER edition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON editio
 CREATE TRIGGER edition_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_entry EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON connectivity_interval EXECUTE FUNCTION refuse_change();
 
+CREATE FUNCTION announce_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('muster_changed', TG_TABLE_NAME);
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION announce_change() IS 'Tells a running gateway on channel muster_changed which table changed, whoever changed it.';
+CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE ON source EXECUTE FUNCTION announce_change();
+CREATE TRIGGER endpoint_changed AFTER INSERT OR UPDATE OR DELETE ON endpoint EXECUTE FUNCTION announce_change();
+CREATE TRIGGER credential_changed AFTER INSERT OR UPDATE OR DELETE ON credential EXECUTE FUNCTION announce_change();
+CREATE TRIGGER network_changed AFTER INSERT OR UPDATE OR DELETE ON network EXECUTE FUNCTION announce_change();
+CREATE TRIGGER sink_changed AFTER INSERT OR UPDATE OR DELETE ON sink EXECUTE FUNCTION announce_change();
+CREATE TRIGGER jurisdiction_changed AFTER INSERT OR UPDATE OR DELETE ON jurisdiction EXECUTE FUNCTION announce_change();
+
 ---------------------------------------------------------------------------------------------------------------
 -- Functions: the displayed state, the one writer, the recount
 ---------------------------------------------------------------------------------------------------------------
