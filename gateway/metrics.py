@@ -1,0 +1,86 @@
+"""What Muster measures about itself, for Prometheus.
+
+No label carries a source, a site or a peer: those belong to the catalog and its rights, and a million of them
+would make the metrics useless.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_FLUSH_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own; seconds and bytes throughout."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.sources = Gauge(
+            "muster_sources", "Sources by displayed status", ["status"], registry=self.registry
+        )
+        "Set as a whole by `show_sources`."
+        self.transitions = Counter(
+            "muster_transitions", "Changes of connectivity", ["before", "after"], registry=self.registry
+        )
+        self.probes = Counter("muster_probes", "Probes by result", ["result"], registry=self.registry)
+        self.relays = Gauge("muster_relays", "Relays by state", ["state"], registry=self.registry)
+        self.relay_received = Counter(
+            "muster_relay_received_bytes", "Bytes received from sources", registry=self.registry
+        )
+        self.relay_sent = Counter("muster_relay_sent_bytes", "Bytes sent to sinks", registry=self.registry)
+        self.relay_dropped = Counter(
+            "muster_relay_dropped_bytes", "Bytes dropped at full queues", registry=self.registry
+        )
+        self.relay_drops = Counter(
+            "muster_relay_drops", "Times a full queue dropped to the next key frame", registry=self.registry
+        )
+        self.relay_reconnects = Counter(
+            "muster_relay_reconnects",
+            "Sessions begun anew, by side (source, sink)",
+            ["side"],
+            registry=self.registry,
+        )
+        self.worker_restarts = Counter(
+            "muster_worker_restarts", "Relay worker processes replaced", registry=self.registry
+        )
+        self.evidence_flush = Histogram(
+            "muster_evidence_flush_seconds",
+            "Time to commit one batch of evidence",
+            buckets=_FLUSH_BUCKETS,
+            registry=self.registry,
+        )
+        self.evidence_queue = Gauge(
+            "muster_evidence_queue", "Facts waiting for the database", registry=self.registry
+        )
+        self.loop_lag = Gauge(
+            "muster_event_loop_lag_seconds",
+            "How late the event loop woke its last timer",
+            registry=self.registry,
+        )
+        self.database_up = Gauge(
+            "muster_database_up", "1 while the database answers, else 0", registry=self.registry
+        )
+        self.unknown_sources = Gauge(
+            "muster_unknown_sources", "Sources shown unknown, by reason", ["reason"], registry=self.registry
+        )
+
+    def show_sources(self, by_status: Mapping[str, int]) -> None:
+        """Replace the counts of sources; a status that is missing is gone, not frozen."""
+        self.sources.clear()
+        for status, number in by_status.items():
+            self.sources.labels(status=status).set(number)
+
+    def show_unknown(self, by_reason: Mapping[str, int]) -> None:
+        """Replace the counts of unknown sources by reason."""
+        self.unknown_sources.clear()
+        for reason, number in by_reason.items():
+            self.unknown_sources.labels(reason=reason).set(number)
+
+    def render(self) -> bytes:
+        """Return the text that `/metrics` serves, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)

@@ -1,0 +1,185 @@
+"""One line an event, and no secret in any of them."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.model.secret import Secret
+from gateway.log import CountedLog, configure_logging, redact
+
+CANARY = "canary9f3b7c"
+FORMS: list[Literal["json", "console"]] = ["json", "console"]
+logger = logging.getLogger("tests.log")
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Give the text written, and put pytest's own handlers back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    warnings.resetwarnings()
+    warnings.simplefilter("error")
+
+
+def test_a_record_is_one_json_line_with_its_stable_word(stream: io.StringIO) -> None:
+    configure_logging("info", "json", stream)
+    logger.info("source %s is %s", "S-1", "online", extra={"action": "source_online", "source": "S-1"})
+    line = json.loads(stream.getvalue())
+    assert line["event"] == "source S-1 is online"
+    assert (line["action"], line["source"]) == ("source_online", "S-1")
+    assert (line["level"], line["logger"]) == ("info", "tests.log")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_the_level_is_kept(stream: io.StringIO) -> None:
+    configure_logging("warning", "json", stream)
+    logger.info("not shown")
+    assert stream.getvalue() == ""
+
+
+def test_configuring_twice_writes_once(stream: io.StringIO) -> None:
+    configure_logging("info", "json", stream)
+    configure_logging("info", "json", stream)
+    logger.info("once")
+    assert stream.getvalue().count("once") == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"rtsp://admin:{CANARY}@10.0.0.1:554/live",
+        f"rtsp://admin:p@ss@{CANARY}@10.0.0.1/live",
+        f"postgresql://muster:{CANARY}@db/muster",
+        f"Authorization: Basic {CANARY}\r\nCSeq: 1",
+        f'Authorization: Digest username="a", response="{CANARY}"',
+        f"b'DESCRIBE rtsp://h/ RTSP/1.0\\r\\nAuthorization: Digest {CANARY}, r={CANARY}\\r\\nCSeq: 2'",
+        f"Bearer {CANARY}",
+        f"password={CANARY}",
+        f"password = '{CANARY} two words'",
+        f'{{"password": "{CANARY}"}}',
+        f"db_password: {CANARY}",
+        f"?token={CANARY}&x=1",
+        f"Cookie: session={CANARY}",
+    ],
+)
+def test_secrets_in_a_message_are_masked(
+    stream: io.StringIO, form: Literal["json", "console"], message: str
+) -> None:
+    configure_logging("info", form, stream)
+    logger.info("%s", message)
+    assert CANARY not in stream.getvalue()
+    assert "***" in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_secrets_in_fields_are_masked(stream: io.StringIO, form: Literal["json", "console"]) -> None:
+    configure_logging("info", form, stream)
+    fields = {
+        "password": CANARY,
+        "nested": {"list": [{"api_token": CANARY}, f"rtsp://a:{CANARY}@h/"]},
+        "bytes": b"Authorization: Basic " + CANARY.encode(),
+        "hidden": Secret(CANARY),
+    }
+    logger.info("fields", extra=fields)
+    assert CANARY not in stream.getvalue()
+
+
+def fail_with_a_secret_in_a_local_variable() -> None:
+    password = CANARY
+    try:
+        raise ConnectionError(f"rtsp://admin:{password}@10.0.0.1/ refused")
+    except ConnectionError as error:
+        raise RuntimeError("cannot go on") from error
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_secrets_in_tracebacks_and_their_causes_are_masked(
+    stream: io.StringIO, form: Literal["json", "console"]
+) -> None:
+    configure_logging("info", form, stream)
+    try:
+        fail_with_a_secret_in_a_local_variable()
+    except RuntimeError:
+        logger.exception("failed", extra={"action": "failed"})
+    assert "cannot go on" in stream.getvalue()
+    assert "ConnectionError" in stream.getvalue()
+    assert CANARY not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://10.0.0.1:554/Streaming/Channels/101?a=b@c",
+        "source 34020000001320000001 is offline since 12:00",
+        "unknown tokens in line 3",
+        "mail to office@example.org",
+    ],
+)
+def test_what_is_no_secret_stays_readable(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_the_rest_of_a_message_survives_the_redaction() -> None:
+    text = "DESCRIBE\r\nAuthorization: Digest x\r\nCSeq: 7\r\n"
+    assert redact(text) == "DESCRIBE\r\nAuthorization: ***\r\nCSeq: 7\r\n"
+
+
+@given(st.text(max_size=200))
+def test_redaction_is_total_and_settles(text: str) -> None:
+    assert redact(redact(text)) == redact(text)
+
+
+@given(
+    st.text(
+        alphabet=st.characters(exclude_characters=" \t\r\n/?#\"'<>", exclude_categories=["Z", "C"]),
+        min_size=1,
+    )
+)
+def test_no_userinfo_survives(password: str) -> None:
+    assert redact(f"rtsp://user:{password}@host/live") == "rtsp://***@host/live"
+
+
+def test_packet_rate_events_are_counted_and_reported_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    counted = CountedLog(logger, "queue_full")
+    for now in (0.0, 0.2, 0.4, 0.9, 1.1, 1.2):
+        counted.count("S-1", now)
+    counted.flush(2.5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "queue_full: S-1 x 1",
+        "queue_full: S-1 x 4",
+        "queue_full: S-1 x 1",
+    ]
+
+
+def test_one_noisy_key_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> None:
+    counted = CountedLog(logger, "queue_full")
+    counted.count("S-1", 0.0, times=1000)
+    counted.count("S-2", 0.1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "queue_full: S-1 x 1000",
+        "queue_full: S-2 x 1",
+    ]
+
+
+def test_counted_keys_are_bounded_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    counted = CountedLog(logger, "queue_full", max_keys=2)
+    for key in ("a", "a", "b", "b", "c"):
+        counted.count(key, 0.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "queue_full: a x 1",
+        "queue_full: b x 1",
+        "queue_full: a x 1",
+        "queue_full: c x 1",
+    ]
