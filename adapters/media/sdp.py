@@ -18,7 +18,7 @@ VIDEO_CODECS: Final = frozenset({"H264", "H265", "JPEG"})
 
 _LINE: Final = re.compile(r"([a-z])=(.*)", re.DOTALL)
 _MEDIA: Final = re.compile(r"([A-Za-z]+) +([0-9]{1,5})(?:/[0-9]{1,5})? +([A-Za-z0-9/]+)((?: +[^ ]+)*) *")
-_RTPMAP: Final = re.compile(r"([0-9]{1,3}) +([^/ ]+)/([0-9]{1,7})(?:/([0-9]{1,2}))? *")
+_RTPMAP: Final = re.compile(r"([0-9]{1,3}) +([A-Za-z0-9\-_.]+)/([0-9]{1,7})(?:/([0-9]{1,2}))? *")
 
 # RFC 3551, tables 4 and 5: payload types that need no rtpmap.
 _STATIC: Final = MappingProxyType(

@@ -13,9 +13,9 @@ from adapters.errors import RemoteProtocolError, WeakAuthentication
 MAX_CHALLENGE: Final = 8 * 1024
 """Longest WWW-Authenticate value, characters."""
 
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_SCHEME: Final = re.compile(rf"\s*({_TOKEN})(?=[ \t]|,|$)(?!\s*=)[ \t]*")
-_PARAMETER: Final = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))\s*')
+_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_SCHEME: Final = re.compile(rf"\s*({_NAME})(?=[ \t]|,|$)(?!\s*=)[ \t]*")
+_PARAMETER: Final = re.compile(rf'\s*({_NAME})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))\s*')
 _COMMAS: Final = re.compile(r"[\s,]*")
 
 # Strongest first; `-sess` binds the hash to this client's nonce and changes nothing in strength.
@@ -164,14 +164,14 @@ class Authenticator:
         nc = f"{self._count:08x}"
         cnonce = self._cnonce() if has_qop else ""
         hashed = _hash_of(challenge.algorithm)
-        secret = self.credential.password.reveal()
-        a1 = hashed(f"{self.credential.username}:{realm}:{secret}")
+        username = _wire(self.credential.username)
+        a1 = hashed(f"{username}:{realm}:{_wire(self.credential.password.reveal())}")
         if challenge.algorithm.endswith("-SESS"):
             a1 = hashed(f"{a1}:{nonce}:{cnonce}")
         a2 = hashed(f"{method}:{uri}")
         middle = f"{nonce}:{nc}:{cnonce}:auth" if has_qop else nonce
         fields = [
-            f'username="{_quote(self.credential.username)}"',
+            f'username="{_quote(username)}"',
             f'realm="{_quote(realm)}"',
             f'nonce="{_quote(nonce)}"',
             f'uri="{uri}"',
@@ -194,7 +194,15 @@ class Authenticator:
 
 def _hash_of(algorithm: str) -> Callable[[str], str]:
     function = _HASHES[algorithm.removesuffix("-SESS")]
-    return lambda text: function(text.encode()).hexdigest()
+    return lambda text: function(text.encode("latin-1")).hexdigest()
+
+
+def _wire(text: str) -> str:
+    """Return our own text as headers hold it: its UTF-8 octets, one character each.
+
+    What the peer sent is already in that form, so a realm in any encoding is hashed as it came.
+    """
+    return text.encode().decode("latin-1")
 
 
 def _quote(text: str) -> str:
