@@ -1,0 +1,397 @@
+"""The door to PostgreSQL: named statements over one asyncpg pool, and errors in our own words.
+
+Owns the pool and its sockets; starts no task of its own. No statement text is built from data: callers pass the
+name of a statement (`catalog.queries`) and its `$1` parameters.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from catalog.errors import (
+    CatalogError,
+    ConstraintViolated,
+    DatabaseAway,
+    DatabaseRefused,
+    DatabaseTooOld,
+    DatabaseUrlInvalid,
+    QueryFailed,
+    TransactionConflict,
+)
+from catalog.model.secret import Secret
+from catalog.queries import Query, load_queries
+
+logger = logging.getLogger(__name__)
+
+Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+"""A connection of asyncpg's, pooled or not."""
+
+OLDEST_SERVER: Final = 15
+"""Oldest major version of PostgreSQL that we support."""
+
+COMMAND_TIMEOUT: Final = 5.0
+"""Seconds after which a statement counts as unanswered, unless the call gives its own."""
+
+POOL_SIZE: Final = 10
+"""Connections at most; they are opened when first needed."""
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that closing waits for statements under way before it cuts them off."""
+
+SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "muster",
+    # Compiling a plan costs more than our short statements ever win back.
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+_AWAY: Final = ("08", "53", "57P", "58", "25006")
+"""SQLSTATE prefixes of an absent server: connection, resources, shutdown, operating system, a standby."""
+
+_REFUSED: Final = ("28", "3D")
+"""SQLSTATE prefixes of a login that is refused and of a database that does not exist."""
+
+_CONFLICT: Final = ("40",)
+
+
+class Statements(ABC):
+    """Run named statements: what `Database` and `Transaction` have in common, and what stores ask for."""
+
+    def __init__(self, queries: Mapping[str, Query], place: str) -> None:
+        self._queries = queries
+        self._place = place
+
+    @abstractmethod
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection for one statement."""
+
+    def _sql(self, name: str) -> str:
+        return self._queries[name].sql
+
+    async def fetch(self, name: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
+        """Return all rows of the statement `name`.
+
+        Args:
+            name: the statement's name in `catalog/sql/*.sql`.
+            args: its parameters `$1`, `$2` …
+            within: seconds for the answer; `COMMAND_TIMEOUT` when not given.
+
+        Raises:
+            DatabaseAway: no answer.
+            ConstraintViolated: the rows break a rule of the schema.
+            TransactionConflict: another transaction was preferred.
+            QueryFailed: PostgreSQL refuses the statement or its parameters.
+        """
+        with translated(self._place):
+            async with self._connection() as connection:
+                return await connection.fetch(self._sql(name), *args, timeout=within)
+
+    async def fetchrow(self, name: str, *args: object, within: float | None = None) -> asyncpg.Record | None:
+        """Return the first row of the statement `name`, or None; see `fetch`."""
+        with translated(self._place):
+            async with self._connection() as connection:
+                return await connection.fetchrow(self._sql(name), *args, timeout=within)
+
+    async def fetchval(self, name: str, *args: object, within: float | None = None) -> Any:
+        """Return the first column of the first row of the statement `name`, or None; see `fetch`."""
+        with translated(self._place):
+            async with self._connection() as connection:
+                return await connection.fetchval(self._sql(name), *args, timeout=within)
+
+    async def execute(self, name: str, *args: object, within: float | None = None) -> int:
+        """Run the statement `name` and return how many rows it touched; see `fetch`."""
+        with translated(self._place):
+            async with self._connection() as connection:
+                tag = await connection.execute(self._sql(name), *args, timeout=within)
+        count = tag.rpartition(" ")[2]
+        return int(count) if count.isdecimal() else 0
+
+    async def executemany(
+        self, name: str, rows: Iterable[Sequence[object]], within: float | None = None
+    ) -> None:
+        """Run the statement `name` for each row, all or nothing.
+
+        For thousands of rows one statement over `unnest($1::bigint[], …)` is twice as fast.
+        """
+        with translated(self._place):
+            async with self._connection() as connection:
+                await connection.executemany(self._sql(name), rows, timeout=within)
+
+
+class Transaction(Statements):
+    """The same calls inside one transaction; made by `Database.transaction()`."""
+
+    def __init__(self, connection: Connection, queries: Mapping[str, Query], place: str) -> None:
+        super().__init__(queries, place)
+        self._bound = connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        yield self._bound
+
+    async def copy(
+        self,
+        table: str,
+        columns: Sequence[str],
+        records: Iterable[Sequence[object]],
+        *,
+        within: float | None = None,
+    ) -> int:
+        """Append `records` to `table` by COPY and return their number; the way for 1,000 rows and more."""
+        with translated(self._place):
+            tag = await self._bound.copy_records_to_table(
+                table, columns=list(columns), records=records, timeout=within
+            )
+        return int(tag.rpartition(" ")[2])
+
+    async def stream(
+        self, name: str, *args: object, prefetch: int = 500, within: float | None = None
+    ) -> AsyncIterator[asyncpg.Record]:
+        """Yield the rows of the statement `name`, holding at most `prefetch` of them in memory."""
+        with translated(self._place):
+            async for row in self._bound.cursor(self._sql(name), *args, prefetch=prefetch, timeout=within):
+                yield row
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo what is done inside, and only that, when an error leaves the block."""
+        with translated(self._place):
+            async with self._bound.transaction():
+                yield
+
+
+class Database(Statements):
+    """A pool of connections to one database.
+
+    Entering it makes no connection: the gateway starts, and goes on, while PostgreSQL is away. Each call then
+    raises `DatabaseAway` at once or after `COMMAND_TIMEOUT`, and works again as soon as the server is back
+    (asyncpg replaces lost connections by itself).
+    """
+
+    def __init__(
+        self,
+        url: str | Secret,
+        *,
+        queries: Mapping[str, Query] | None = None,
+        command_timeout: float = COMMAND_TIMEOUT,
+        pool_size: int = POOL_SIZE,
+    ) -> None:
+        """Prepare a pool.
+
+        Args:
+            url: `postgresql://user:password@host:port/database?…` as libpq reads it.
+            queries: named statements; those of the package when not given.
+            command_timeout: seconds for a statement, for opening a connection and for getting one.
+            pool_size: connections at most.
+
+        Raises:
+            DatabaseUrlInvalid: the URL cannot be read.
+        """
+        self._url = url if isinstance(url, Secret) else Secret(url)
+        super().__init__(load_queries() if queries is None else queries, place_of(self._url))
+        self._command_timeout = command_timeout
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    def __repr__(self) -> str:
+        return f"Database({self._place})"
+
+    @property
+    def place(self) -> str:
+        """Where the database is, as `host:port/database`: for log lines, without user and password."""
+        return self._place
+
+    async def __aenter__(self) -> Self:
+        with translated(self._place):
+            # No connection yet (min_size=0): a pool with a floor cannot even be made while the server is away.
+            self._pool = await asyncpg.create_pool(
+                self._url.reveal(),
+                min_size=0,
+                max_size=self._pool_size,
+                timeout=self._command_timeout,
+                command_timeout=self._command_timeout,
+                server_settings=dict(SETTINGS),
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await pool.close()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as cut_off:
+            logger.warning(
+                "%s: connections cut off at closing: %s",
+                self._place,
+                type(cut_off).__name__,
+                extra={"action": "database_cut_off"},
+            )
+        finally:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if self._pool is None:
+            raise DatabaseAway(f"{self._place}: the pool is not open")
+        async with self._pool.acquire(timeout=self._command_timeout) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Run what is inside in one transaction: committed at the end, undone when an error leaves the block.
+
+        Raises:
+            DatabaseAway: no answer. When it comes from the end of the block, whether the transaction was
+                committed is not known; the writer repeats it, so it must be safe to repeat.
+        """
+        with translated(self._place):
+            async with self._connection() as connection, connection.transaction():
+                yield Transaction(connection, self._queries, self._place)
+
+    @asynccontextmanager
+    async def raw_connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """Lend a connection of its own, without command timeout: for migrations, `check` and tests."""
+        with translated(self._place):
+            connection = await asyncpg.connect(
+                self._url.reveal(), timeout=self._command_timeout, server_settings=dict(SETTINGS)
+            )
+            try:
+                yield connection
+            finally:
+                if not connection.is_closed():
+                    await connection.close(timeout=self._command_timeout)
+
+    async def is_up(self, *, within: float = 1.0) -> bool:
+        """Return whether PostgreSQL answers a query within `within` seconds."""
+        try:
+            with translated(self._place):
+                async with asyncio.timeout(within), self._connection() as connection:
+                    return bool(await connection.fetchval("SELECT true"))
+        except CatalogError:
+            return False
+
+    async def wait_until_up(self, *, within: float) -> None:
+        """Return as soon as PostgreSQL answers.
+
+        Args:
+            within: seconds to wait at most.
+
+        Raises:
+            DatabaseAway: it still does not answer; the message holds the last reason.
+        """
+        last = DatabaseAway(f"{self._place}: no answer within {within:g} s")
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    try:
+                        await self.server_version()
+                    except DatabaseAway as error:
+                        last = error
+                        await asyncio.sleep(0.1)
+                    else:
+                        return
+        except TimeoutError:
+            raise last from None
+
+    async def server_version(self) -> int:
+        """Return the server's version number as PostgreSQL counts: 180004 is 18.4.
+
+        Raises:
+            DatabaseAway: no answer.
+        """
+        with translated(self._place):
+            async with self._connection() as connection:
+                return int(await connection.fetchval("SELECT current_setting('server_version_num')"))
+
+    async def require_version(self, oldest: int = OLDEST_SERVER) -> None:
+        """Check that the server is new enough.
+
+        Raises:
+            DatabaseTooOld: its major version is below `oldest`.
+            DatabaseAway: no answer.
+        """
+        major = await self.server_version() // 10_000
+        if major < oldest:
+            raise DatabaseTooOld(f"{self._place}: PostgreSQL {major} is too old, {oldest} or newer is needed")
+
+
+def place_of(url: Secret) -> str:
+    """Return `host:port/database` of a PostgreSQL URL, without user and password.
+
+    Raises:
+        DatabaseUrlInvalid: the scheme is not PostgreSQL's, or host or port cannot be read.
+    """
+    try:
+        parts = urlsplit(url.reveal())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        # Never the original text: an unescaped '/' or '#' in a password lands in the port.
+        raise DatabaseUrlInvalid(
+            "the database URL cannot be read: special characters of the password must be %-escaped"
+        ) from None
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise DatabaseUrlInvalid("the database URL must begin with postgresql://")
+    host = host or parse_qs(parts.query).get("host", ["local socket"])[0]
+    return f"{host}{f':{port}' if port else ''}{parts.path}"
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn asyncpg's and the system's errors that leave the block into the catalog's.
+
+    A `TimeoutError` counts as no answer; errors of the catalog and every other error pass unchanged.
+    """
+    try:
+        yield
+    except CatalogError:
+        raise
+    except asyncpg.PostgresError as error:
+        raise _from_server(place, error) from error
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, ValueError):  # asyncpg's own DataError; its text repeats the value
+            raise QueryFailed(f"{place}: a parameter does not fit its type in the statement") from error
+        # InternalClientError was seen five times in one server restart: it is the protocol torn in mid-answer.
+        if "the server expects" in str(error):
+            raise QueryFailed(f"{place}: {error}") from error
+        raise DatabaseAway(f"{place}: {type(error).__name__}: {error}") from error
+    except TimeoutError as error:
+        raise DatabaseAway(f"{place}: no answer in time") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DatabaseAway(f"{place}: {reason}") from error
+
+
+def _from_server(place: str, error: asyncpg.PostgresError) -> CatalogError:
+    # The message alone: `detail` repeats the values of the offending row.
+    state = error.sqlstate or ""
+    text = f"{place}: {error.args[0] if error.args else type(error).__name__} ({state})"
+    if state.startswith(_AWAY) or isinstance(error, asyncpg.PostgresConnectionError):
+        return DatabaseAway(text)
+    if state.startswith(_REFUSED):
+        return DatabaseRefused(text)
+    if state.startswith(_CONFLICT):
+        return TransactionConflict(text)
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return ConstraintViolated(
+            text,
+            constraint=error.constraint_name or "",
+            table=error.table_name or "",
+            column=error.column_name or "",
+            sqlstate=state,
+        )
+    return QueryFailed(text, sqlstate=state)
