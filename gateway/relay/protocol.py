@@ -1,0 +1,293 @@
+"""The messages between the control plane and its relay workers: commands down, events up.
+
+Pure values. `wire` writes them as lines of JSON; credentials travel in `StartRelay` and nowhere else.
+Each event carries both its receipt times, taken in the worker: `at`, monotonic seconds (one clock for
+all processes of a Linux machine), and `at_utc`, timezone-aware.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from adapters.base import SourceKey, Transport
+from gateway.relay.spec import RelaySpec
+
+
+class RelayState(StrEnum):
+    """Where the pull of one source stands."""
+
+    CONNECTING = "connecting"
+    PLAYING = "playing"
+    "PLAY was answered 200; media may still be missing."
+    WAITING = "waiting"
+    "Between two tries."
+    ENDED = "ended"
+    "No further try by itself: stopped, or refused for good."
+
+
+class SinkState(StrEnum):
+    """Where the push of one source stands."""
+
+    NONE = "none"
+    "The relay has no sink."
+    IDLE = "idle"
+    "The pull delivers nothing that could be announced."
+    CONNECTING = "connecting"
+    RECORDING = "recording"
+    "RECORD was answered 200 and the connection is up."
+    FAILED = "failed"
+    "The last try failed; the next follows by itself."
+
+
+# Commands: control plane to worker.
+
+
+@dataclass(frozen=True)
+class StartRelay:
+    """Begin a relay; one with the same `source_id` is ended first."""
+
+    spec: RelaySpec
+
+
+@dataclass(frozen=True)
+class StopRelay:
+    """End a relay; unknown ids are ignored."""
+
+    source_id: SourceKey
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """End all relays cleanly and leave."""
+
+
+Command = StartRelay | StopRelay | Shutdown
+
+
+# Events: worker to control plane.
+
+
+@dataclass(frozen=True)
+class RelayStateChanged:
+    """The pull entered `state`."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    state: RelayState
+
+
+@dataclass(frozen=True)
+class Playing:
+    """The source answered PLAY with 200."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    codec: str
+    transport: Transport
+    has_audio: bool
+    "Whether the source offers audio, carried or not."
+    authenticated: bool
+    "Whether the source asked for our credential and took it in this session."
+
+
+@dataclass(frozen=True)
+class FirstKeyFrame:
+    """The first key frame of a session arrived; at verification: and was decoded, or was not."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    codec: str
+    decoded: bool
+    "False also where no decoding was asked for."
+    width: int
+    "Pixels as decoded; 0 when not decoded."
+    height: int
+    "Pixels as decoded; 0 when not decoded."
+
+
+@dataclass(frozen=True)
+class VerificationFinished:
+    """The verification pull came to its end.
+
+    `passed` means: at least `needed` seconds of video without a gap, and one key frame of them decoded.
+    """
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    passed: bool
+    cause: str
+    "Empty when passed, else `no_decodable_key_frame` or `no_steady_video`."
+    needed: float
+    received: float
+    "Seconds of video without a gap up to now."
+    frames: int
+    "Frames in these seconds."
+
+
+@dataclass(frozen=True)
+class MediaGapOpened:
+    """No video packet for `bounds.media_gap` seconds."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    last_media_at: float
+    "Monotonic; of the last video packet, or of PLAY when none ever came."
+
+
+@dataclass(frozen=True)
+class MediaGapClosed:
+    """Video is there again after a gap of `gap` seconds."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    gap: float
+
+
+@dataclass(frozen=True)
+class CodecChanged:
+    """The source now sends another codec than before in this worker."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class SinkStateChanged:
+    """The push entered `state`."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    state: SinkState
+    cause: str = ""
+    "Why it failed: the stable word of the adapter's error."
+    status: int = 0
+    "The superior's status code where it refused, else 0."
+    detail: str = ""
+    "One line for people; names the peer, holds no secret."
+
+
+@dataclass(frozen=True)
+class RelayEnded:
+    """One pull session is over. When `retryable`, the worker begins another by itself."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    cause: str
+    "The stable word of the adapter's error, `stopped`, `worker_lost` or `bug`."
+    retryable: bool
+    status: int = 0
+    "The source's status code where it refused, else 0."
+    detail: str = ""
+    "One line for people; names the peer, holds no secret."
+    was_playing: bool = False
+    "Whether PLAY had been answered 200 in this session."
+    last_media_at: float = 0.0
+    "Monotonic; of the last video packet of this session, 0 when there was none."
+
+
+@dataclass(frozen=True)
+class RelayCounters:
+    """The running totals of one relay since the worker began it, and its rates over the last second."""
+
+    source_id: SourceKey
+    frames: int
+    key_frames: int
+    bytes_in: int
+    bitrate: int
+    "Bits per second received over the last period."
+    last_media_at: float
+    "Monotonic, of the last video packet; 0 when there was none."
+    frames_out: int
+    "Frames handed to the sink's connection."
+    bytes_out: int
+    dropped_frames: int
+    "Frames that the sink was too slow for."
+    drops: int
+    "How many times dropping began."
+    queue_bytes: int
+    sessions: int
+    "Pull sessions begun."
+
+
+@dataclass(frozen=True)
+class Counters:
+    """All relays of one worker, once a second."""
+
+    at: float
+    at_utc: datetime
+    cpu: float
+    "CPU seconds that the worker has used since its start."
+    relays: tuple[RelayCounters, ...]
+
+
+@dataclass(frozen=True)
+class MediaAlive:
+    """The sources of which video arrived since the worker's last such message: positive evidence."""
+
+    at: float
+    at_utc: datetime
+    source_ids: tuple[SourceKey, ...]
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """The worker reads commands now."""
+
+    at: float
+    at_utc: datetime
+    pid: int
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker process died or was replaced; its relays begin again elsewhere. Made by the manager."""
+
+    at: float
+    at_utc: datetime
+    pid: int
+    source_ids: tuple[SourceKey, ...]
+
+
+@dataclass(frozen=True)
+class WorkerLog:
+    """A log line of the worker, to be logged by the control plane."""
+
+    logger: str
+    level: int
+    text: str
+    action: str
+
+
+@dataclass(frozen=True)
+class EventsLost:
+    """So many events were dropped because nobody took them in time."""
+
+    count: int
+
+
+SourceEvent = (
+    RelayStateChanged
+    | Playing
+    | FirstKeyFrame
+    | VerificationFinished
+    | MediaGapOpened
+    | MediaGapClosed
+    | CodecChanged
+    | SinkStateChanged
+    | RelayEnded
+)
+"""Facts about one source."""
+
+Event = SourceEvent | Counters | MediaAlive | WorkerReady | WorkerLost | WorkerLog | EventsLost
