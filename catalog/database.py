@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -31,8 +31,12 @@ from catalog.queries import Query, load_queries
 
 logger = logging.getLogger(__name__)
 
-Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-"""A connection of asyncpg's, pooled or not."""
+if TYPE_CHECKING:  # asyncpg's classes take no parameters at run time
+    RawConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Connection: TypeAlias = RawConnection | PoolConnectionProxy[asyncpg.Record]
+else:
+    RawConnection = asyncpg.Connection
+    Connection = asyncpg.Connection
 
 OLDEST_SERVER: Final = 15
 """Oldest major version of PostgreSQL that we support."""
@@ -264,7 +268,7 @@ class Database(Statements):
                 yield Transaction(connection, self._queries, self._place)
 
     @asynccontextmanager
-    async def raw_connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async def raw_connection(self) -> AsyncIterator[RawConnection]:
         """Lend a connection of its own, without command timeout: for migrations, `check` and tests."""
         with translated(self._place):
             connection = await asyncpg.connect(
