@@ -11,6 +11,7 @@
     * `CredentialMissing` – the peer asks for a credential and we hold none for it
     * `WeakAuthentication` – the peer offers only a scheme we do not answer here (Basic without TLS)
     * `TlsPinMismatch` – the certificate is not the pinned one
+    * `TlsUntrusted` – the certificate's chain or host name does not hold, and none is pinned
     * `UnsupportedMedia` – no stream in the description that we can carry
     * `LocalProtocolError` – our own mistake: a bug
 """
@@ -119,6 +120,13 @@ class TlsPinMismatch(AdapterError):
     """Raised when the peer's certificate is not the pinned one."""
 
     cause = "tls_pin_mismatch"
+    retryable = False
+
+
+class TlsUntrusted(AdapterError):
+    """Raised when the peer's certificate is not pinned and its chain or host name does not hold."""
+
+    cause = "tls_untrusted"
     retryable = False
 
 
