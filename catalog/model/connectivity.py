@@ -5,7 +5,7 @@ state (unknown, suspended) stands elsewhere. Definitions: the status model, sect
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -113,7 +113,7 @@ class Connectivity:
     "Written once, never cleared."
     last_positive_at: datetime | None = None
     newest_at: datetime | None = None
-    "Instant of the newest evidence taken in; anything older changes nothing live."
+    "Instant of the newest sign of life, or of its absence, taken in."
 
     def __post_init__(self) -> None:
         if (self.state is State.NEVER_CONNECTED) != (self.first_connected_at is None):
@@ -124,30 +124,30 @@ class Connectivity:
     def after(self, evidence: Evidence) -> "Connectivity":
         """Return the connectivity after `evidence`.
 
-        Evidence older than the newest already taken in, or than the start of the present state, changes nothing
-        live, so late or repeated reports are harmless.
+        Late evidence changes nothing live: a sign of life or its absence that is older than the newest one taken
+        in, or a degrade reason older than the present state. So repeated or reordered reports are harmless.
         """
-        if evidence.at < (self.newest_at or self.since):
+        is_quality = evidence.kind in (EvidenceKind.IMPAIRED, EvidenceKind.RESTORED)
+        newest = self.since if is_quality else max(self.since, self.newest_at or self.since)
+        if evidence.at < newest:
             return self
         reasons = self._reasons_after(evidence)
         state = TRANSITIONS[self.state, evidence.kind]
         if self.state is State.DEGRADED and evidence.kind is EvidenceKind.RESTORED and reasons:
             state = State.DEGRADED
-        if state is not State.DEGRADED:
-            reasons = {}
-        elif not reasons:  # pragma: no cover - the table has no such row
-            raise AssertionError(f"degraded without a reason after {evidence.kind}")
-        first = self.first_connected_at
-        if first is None and state is not State.NEVER_CONNECTED:
-            first = evidence.at
         return Connectivity(
             state=state,
             since=self.since if state is self.state else evidence.at,
-            reasons=reasons,
-            first_connected_at=first,
+            reasons=reasons if state is State.DEGRADED else {},
+            first_connected_at=self._first_connected_after(state, evidence),
             last_positive_at=self._last_positive_after(evidence),
-            newest_at=evidence.at,
+            newest_at=self.newest_at if is_quality else evidence.at,
         )
+
+    def _first_connected_after(self, state: State, evidence: Evidence) -> datetime | None:
+        if self.first_connected_at is None and state is not State.NEVER_CONNECTED:
+            return evidence.at
+        return self.first_connected_at
 
     def _reasons_after(self, evidence: Evidence) -> dict[DegradeReason, datetime]:
         reasons = dict(self.reasons)
@@ -165,7 +165,3 @@ class Connectivity:
     def same_state_as(self, other: "Connectivity") -> bool:
         """Tell whether nothing that is stored differs: state, start and the set of reasons."""
         return (self.state, self.since, set(self.reasons)) == (other.state, other.since, set(other.reasons))
-
-    def born_later(self, at: datetime) -> "Connectivity":
-        """Return the same connectivity with `newest_at` moved to `at` (used when state is loaded again)."""
-        return replace(self, newest_at=at)

@@ -1,0 +1,88 @@
+-- Statements of the one writer of status: catalog/observations.py.
+
+-- name: start_gateway
+-- Open a new epoch of the gateway and return it with the instant until which the former one could see.
+-- $1: text, gateway id; $2: timestamptz, start
+INSERT INTO gateway AS g (gateway_id, epoch, started_at, observed_until)
+VALUES ($1, 1, $2, $2)
+ON CONFLICT (gateway_id) DO UPDATE
+   SET epoch = g.epoch + 1, started_at = greatest($2, g.started_at), unknown_reason = NULL, unknown_since = NULL
+RETURNING epoch, (SELECT observed_until FROM gateway WHERE gateway_id = $1) AS observed_until;
+
+-- name: register_gateway
+-- Make the gateway known without starting an epoch, so that a roll can name it.
+-- $1: text, gateway id
+INSERT INTO gateway (gateway_id) VALUES ($1) ON CONFLICT DO NOTHING;
+
+-- name: latest_instant
+-- The latest instant that the status history of any source holds; new ones never lie before it.
+SELECT greatest((SELECT max(since) FROM connectivity), (SELECT max(observed_until) FROM gateway));
+
+-- name: add_gateway_unknown
+-- Lay a closed unknown interval over all sources of the gateway.
+-- $1: text, gateway id; $2: text, reason; $3, $4: timestamptz, [start, end)
+INSERT INTO overlay_interval (gateway_id, kind, reason, started_at, ended_at)
+SELECT $1, 'unknown', $2, $3::timestamptz, $4::timestamptz WHERE $4::timestamptz > $3::timestamptz;
+
+-- name: tracked_sources
+-- Every counted source of the gateway with its measured state.
+-- $1: text, gateway id
+SELECT c.source_id, c.district, c.state, c.since, c.reasons, c.first_connected_at, c.last_positive_at,
+       c.unknown_reason, c.unknown_since, c.suspended_reason, c.suspended_since, c.flapping, c.obstacle, c.seen_at,
+       s.gb_id, s.lifecycle
+  FROM connectivity c JOIN source s USING (source_id) JOIN site t ON t.site_id = c.site_id
+ WHERE t.gateway_id = $1 AND c.counted;
+
+-- name: apply_changes
+-- The one writer, see the function in schema.sql.
+SELECT apply_changes($1, $2, $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
+                     $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[]);
+
+-- name: batch_is_applied
+-- Whether the batch that begins with this evidence is already in: its commit was not acknowledged, yet happened.
+-- $1: bigint, source; $2: bigint, seq
+SELECT EXISTS (SELECT FROM evidence WHERE source_id = $1 AND seq = $2);
+
+-- name: append_evidence
+-- Append evidence rows.
+INSERT INTO evidence (source_id, seq, district, kind, at, received_at, last_positive_at, reason, state_after,
+                      unknown_after, gateway_id, detail)
+SELECT t.source_id, t.seq, t.district, t.kind, t.at, t.received_at, t.last_positive_at, t.reason, t.state_after,
+       t.unknown_after, $12, t.detail::jsonb
+  FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+              $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
+    AS t(source_id, seq, district, kind, at, received_at, last_positive_at, reason, state_after, unknown_after, detail)
+ WHERE EXISTS (SELECT FROM source s WHERE s.source_id = t.source_id);
+
+-- name: fence
+-- Whether this epoch of the gateway still is the writer.
+-- $1: text, gateway id; $2: bigint, epoch
+SELECT EXISTS (SELECT FROM gateway WHERE gateway_id = $1 AND epoch = $2);
+
+-- name: note_contacts
+-- Store why sources are not connected, and when one was first in contact.
+-- $1: bigint[], sources; $2: text[], obstacle or null; $3: timestamptz[], seen or null
+UPDATE connectivity c
+   SET obstacle = t.obstacle, seen_at = coalesce(c.seen_at, t.seen_at)
+  FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS t(source_id, obstacle, seen_at)
+ WHERE c.source_id = t.source_id
+   AND (c.obstacle IS DISTINCT FROM t.obstacle OR (c.seen_at IS NULL AND t.seen_at IS NOT NULL));
+
+-- name: advance_observed_until
+-- Say that the gateway could see until now. Returns no row when a newer epoch took over.
+-- $1: text, gateway id; $2: bigint, epoch; $3: timestamptz
+UPDATE gateway SET observed_until = greatest(observed_until, $3) WHERE gateway_id = $1 AND epoch = $2
+RETURNING observed_until;
+
+-- name: make_history_partitions
+-- Make the monthly partitions of this and the next months.
+-- $1: date; $2: int, months
+SELECT ensure_partitions($1, $2);
+
+-- name: events_after
+-- Evidence after a sequence number, for a live reader that was away.
+-- $1: bigint, seq; $2: int, limit
+SELECT e.source_id, e.seq, e.district, e.kind, e.at, e.received_at, e.reason, e.state_after, e.unknown_after,
+       s.gb_id
+  FROM evidence e JOIN source s USING (source_id)
+ WHERE e.seq > $1 ORDER BY e.seq LIMIT $2;

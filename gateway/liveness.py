@@ -1,0 +1,409 @@
+"""Who answered when: decides which source is due a probe, which is lost, and when we merely cannot see.
+
+Sans-IO: monotonic seconds go in, verdicts come out; nothing here sleeps, sends or stores. A source is lost only
+when the allowed number of consecutive probes stayed unanswered while we were able to see (status model 4.1, 4.3;
+edge cases E1 to E3).
+"""
+
+import heapq
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from catalog.model.display import UnknownReason
+
+
+@dataclass(frozen=True)
+class LivenessRules:
+    """The parameters of the status model 4.3; durations in seconds."""
+
+    probe_interval: float = 60.0
+    probe_misses: int = 3
+    restart_grace: float = 180.0
+    common_cause_share: float = 0.30
+    common_cause_min: int = 20
+    common_cause_window: float = 120.0
+    common_cause_limit: float = 300.0
+    "A suspicion that no self-test decided within this time is dropped: unknown is never a refuge."
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The source's answers stayed away."""
+
+    source_id: int
+    from_: float
+    "The instant it counts as offline from: last positive evidence plus one interval."
+    last_positive: float | None
+    cause: str
+    incident: str | None = None
+    "Names the common cause it was part of."
+
+
+@dataclass(frozen=True)
+class BecameUnknown:
+    """We cannot see the source."""
+
+    source_id: int
+    reason: UnknownReason
+    from_: float
+
+
+@dataclass(frozen=True)
+class BecameKnown:
+    """We see the source again, or know that we could."""
+
+    source_id: int
+    at: float
+    void: bool = False
+    "The unknown interval never counted: the suspicion behind it was wrong."
+
+
+Verdict = Lost | BecameUnknown | BecameKnown
+
+
+class SelfTest(Enum):
+    """What the self-test says about our own side."""
+
+    OURS = "ours"
+    NOT_OURS = "not_ours"
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is remembered of one source, in monotonic seconds."""
+
+    due: float
+    observable_from: float
+    last_positive: float | None = None
+    last_attempt: float | None = None
+    misses: int = 0
+    cause: str = ""
+    connected: bool = False
+    down: bool = False
+    unknown: UnknownReason | None = None
+    grace_until: float = 0.0
+
+    @property
+    def base(self) -> float:
+        """Return the last instant at which the source was not missing as far as we could know."""
+        return (
+            self.observable_from
+            if self.last_positive is None
+            else max(self.last_positive, self.observable_from)
+        )
+
+
+@dataclass
+class Suspicion:
+    """Many sources went silent together; a self-test has to say whether that is our own fault."""
+
+    incident: str
+    opened: float
+    base: float
+    "Around this instant they went silent."
+    members: set[int] = field(default_factory=set)
+
+
+class Liveness:
+    """The watch over all sources of this gateway."""
+
+    def __init__(self, rules: LivenessRules, *, started: float) -> None:
+        self._rules = rules
+        self._started = started
+        self._watches: dict[int, _Watch] = {}
+        self._queue: list[tuple[float, int]] = []
+        self._missing: set[int] = set()
+        self._grace: set[int] = set()
+        self._own_network_ok = True
+        self._incidents = 0
+        self._next_grace_check = started
+        self._next_sample_check = started
+        self.suspicion: Suspicion | None = None
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def __contains__(self, source_id: int) -> bool:
+        return source_id in self._watches
+
+    # -- who is watched ------------------------------------------------------------------------------------------
+
+    def track(self, source_id: int, *, connected: bool, down: bool, now: float, in_grace: bool) -> None:
+        """Begin to watch a source.
+
+        Args:
+            source_id: the source.
+            connected: it had its first connection at some time.
+            down: it is offline as far as is stored.
+            now: monotonic seconds.
+            in_grace: it was watched by an earlier run of this gateway: unknown until it answers or the grace ends.
+        """
+        # Spread over one interval, so that 100,000 sources are not probed in the same second after a start.
+        spread = (source_id * 2_654_435_761 % 4096) / 4096 * self._rules.probe_interval
+        watch = _Watch(due=now + spread, observable_from=now, connected=connected, down=down)
+        if in_grace:
+            watch.unknown = UnknownReason.RESTART_GRACE
+            self._begin_grace(source_id, watch, self._started)
+        self._watches[source_id] = watch
+        heapq.heappush(self._queue, (watch.due, source_id))
+
+    def forget(self, source_id: int) -> None:
+        """Stop watching a source (retired)."""
+        watch = self._watches.pop(source_id, None)
+        if watch is not None:
+            self._missing.discard(source_id)
+            self._grace.discard(source_id)
+            if self.suspicion is not None:
+                self.suspicion.members.discard(source_id)
+
+    def unknown_of(self, source_id: int) -> UnknownReason | None:
+        """Return why the source cannot be seen, or None."""
+        watch = self._watches.get(source_id)
+        return None if watch is None else watch.unknown
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def alive(self, source_id: int, at: float) -> list[Verdict]:
+        """Take in positive evidence; return what it ends. The source is up from now on."""
+        watch = self._watches.get(source_id)
+        if watch is None or (watch.last_positive is not None and at < watch.last_positive):
+            return []
+        watch.last_positive = at
+        watch.down = False
+        if watch.misses:
+            watch.misses = 0
+            self._missing.discard(source_id)
+        if watch.unknown is None:
+            return []
+        return [self._known(source_id, watch, at)]
+
+    def connected(self, source_id: int, at: float) -> list[Verdict]:
+        """Take in the first connection: from now on missing answers count."""
+        watch = self._watches.get(source_id)
+        if watch is None:
+            return []
+        watch.connected = True
+        return self.alive(source_id, at)
+
+    def left(self, source_id: int) -> None:
+        """Take in a good-bye: the source is down without any further miss."""
+        watch = self._watches.get(source_id)
+        if watch is not None:
+            watch.down = True
+            watch.misses = 0
+            self._missing.discard(source_id)
+
+    def missed(self, source_id: int, at: float, cause: str) -> None:
+        """Take in one unanswered probe. Nothing is decided here, see `judge`."""
+        watch = self._watches.get(source_id)
+        if watch is None:
+            return
+        watch.last_attempt = at
+        if watch.last_positive is not None and at < watch.last_positive:
+            return  # the answer came by another way while this probe was waiting
+        watch.cause = cause
+        if self._own_network_ok:
+            watch.misses += 1
+        if watch.unknown is UnknownReason.NO_SAMPLES and source_id not in self._grace:
+            watch.observable_from = at
+            watch.misses = 1
+            self._begin_grace(source_id, watch, at - self._rules.restart_grace)
+        if watch.connected and not watch.down:
+            self._missing.add(source_id)
+
+    def own_network(self, ok: bool, now: float) -> None:
+        """Take in what the standing check of our own interfaces and references says.
+
+        While it is not ok no miss counts. When it is ok again the silent ones have the restart grace to answer,
+        and whoever stays silent counts as offline from the recovery on, not from before it (E2).
+        """
+        if ok and not self._own_network_ok:
+            for source_id in self._missing:
+                watch = self._watches[source_id]
+                watch.observable_from = now
+                watch.misses = 0
+                if watch.unknown is not None:
+                    self._begin_grace(source_id, watch, now)
+        self._own_network_ok = ok
+
+    def due(self, now: float, limit: int) -> list[int]:
+        """Return at most `limit` sources to probe now, and book their next turn.
+
+        A source that gave any sign of life within the interval needs no probe.
+        """
+        chosen: list[int] = []
+        while self._queue and self._queue[0][0] <= now and len(chosen) < limit:
+            due, source_id = heapq.heappop(self._queue)
+            watch = self._watches.get(source_id)
+            if watch is None or watch.due != due:
+                continue  # forgotten, or booked anew
+            if watch.last_positive is not None and watch.last_positive + self._rules.probe_interval > now:
+                watch.due = watch.last_positive + self._rules.probe_interval
+            else:
+                watch.due = now + self._rules.probe_interval
+                chosen.append(source_id)
+            heapq.heappush(self._queue, (watch.due, source_id))
+        return chosen
+
+    def attempted(self, source_id: int, at: float) -> None:
+        """Note that a probe was really sent (an answer is reported by `alive`)."""
+        watch = self._watches.get(source_id)
+        if watch is not None:
+            watch.last_attempt = at
+
+    # -- what comes out ------------------------------------------------------------------------------------------
+
+    def judge(self, now: float) -> list[Verdict]:
+        """Return the verdicts that hold at `now`; call it at least once a second."""
+        verdicts: list[Verdict] = []
+        verdicts += self._end_grace(now)
+        ripe = sorted(
+            source_id for source_id in self._missing if self._is_ripe(self._watches[source_id], now)
+        )
+        verdicts += self._suspect(ripe, now)
+        for source_id in ripe:
+            watch = self._watches[source_id]
+            if watch.unknown is None:
+                if self._own_network_ok:
+                    verdicts.append(self._lost(source_id, watch))
+                else:
+                    verdicts.append(self._unknown(source_id, watch, UnknownReason.OWN_NETWORK_DOWN))
+        verdicts += self._without_samples(now)
+        if self.suspicion is not None and now - self.suspicion.opened >= self._rules.common_cause_limit:
+            verdicts += self.conclude(SelfTest.NOT_OURS, now)
+        return verdicts
+
+    def conclude(self, result: SelfTest, now: float) -> list[Verdict]:
+        """Close the open suspicion with the self-test's result.
+
+        Not our fault: the silent ones are offline, back-dated, as one incident. Ours: they stay unknown as
+        `own_network_down` until the standing check is ok again (`own_network`).
+        """
+        suspicion, self.suspicion = self.suspicion, None
+        if suspicion is None:
+            return []
+        verdicts: list[Verdict] = []
+        for source_id in sorted(suspicion.members):
+            watch = self._watches[source_id]
+            if watch.unknown is not UnknownReason.COMMON_CAUSE_SUSPECTED:
+                continue  # it answered meanwhile
+            if result is SelfTest.OURS:
+                verdicts.append(self._unknown(source_id, watch, UnknownReason.OWN_NETWORK_DOWN))
+            else:
+                verdicts.append(self._known(source_id, watch, now, void=True))
+                verdicts.append(self._lost(source_id, watch, suspicion.incident))
+        if result is SelfTest.OURS:
+            self.own_network(False, now)
+        return verdicts
+
+    def _is_ripe(self, watch: _Watch, now: float) -> bool:
+        if not watch.connected or watch.down or watch.unknown is not None:
+            return False
+        rules = self._rules
+        silent_for = now - watch.base
+        if not self._own_network_ok:
+            return silent_for >= rules.probe_interval * rules.probe_misses
+        return watch.misses >= rules.probe_misses and silent_for >= rules.probe_interval * (
+            rules.probe_misses - 1
+        )
+
+    def _suspect(self, ripe: Iterable[int], now: float) -> list[Verdict]:
+        """Open or widen the suspicion of a common cause around the sources that are about to be lost (E3)."""
+        rules = self._rules
+        candidates = list(ripe)
+        if not candidates or not self._own_network_ok:
+            return []
+        if self.suspicion is None:
+            base = self._watches[candidates[0]].base
+            if not self._many_silent_since(base):
+                return []
+            self._incidents += 1
+            self.suspicion = Suspicion(incident=f"incident-{self._incidents}", opened=now, base=base)
+        verdicts: list[Verdict] = []
+        for source_id in candidates:
+            watch = self._watches[source_id]
+            if abs(watch.base - self.suspicion.base) <= rules.common_cause_window:
+                self.suspicion.members.add(source_id)
+                verdicts.append(self._unknown(source_id, watch, UnknownReason.COMMON_CAUSE_SUSPECTED))
+        return verdicts
+
+    def _many_silent_since(self, base: float) -> bool:
+        """Tell whether so many went silent around `base` that one cause is likelier than many."""
+        rules = self._rules
+        together = sum(abs(self._watches[s].base - base) <= rules.common_cause_window for s in self._missing)
+        up = sum(watch.connected and not watch.down for watch in self._watches.values())
+        return together >= max(rules.common_cause_min, rules.common_cause_share * up)
+
+    def _begin_grace(self, source_id: int, watch: _Watch, start: float) -> None:
+        watch.grace_until = start + self._rules.restart_grace
+        self._next_grace_check = min(self._next_grace_check, watch.grace_until)
+        self._grace.add(source_id)
+
+    def _end_grace(self, now: float) -> list[Verdict]:
+        """End the grace of whoever did not answer all through it.
+
+        Whether it is lost is then decided like any other silence; one that was offline before simply shows offline
+        again, and one that nobody could ask has no samples.
+        """
+        if now < self._next_grace_check:
+            return []
+        rules = self._rules
+        verdicts: list[Verdict] = []
+        for source_id in sorted(self._grace):
+            watch = self._watches[source_id]
+            if now < watch.grace_until:
+                continue
+            if watch.misses >= rules.probe_misses or watch.down:
+                verdicts.append(self._known(source_id, watch, now))
+            elif now - (watch.last_attempt or watch.grace_until) > rules.probe_interval * rules.probe_misses:
+                self._grace.discard(source_id)
+                if watch.unknown is not UnknownReason.NO_SAMPLES:
+                    watch.unknown = UnknownReason.NO_SAMPLES
+                    verdicts.append(
+                        BecameUnknown(source_id, UnknownReason.NO_SAMPLES, from_=watch.grace_until)
+                    )
+        waiting = [self._watches[source_id].grace_until for source_id in self._grace]
+        self._next_grace_check = max(min(waiting), now + 1.0) if waiting else math.inf
+        return verdicts
+
+    def _without_samples(self, now: float) -> list[Verdict]:
+        """Find sources that nobody asked for so long that their silence says nothing."""
+        if now < self._next_sample_check:
+            return []
+        rules = self._rules
+        self._next_sample_check = now + rules.probe_interval / 4
+        patience = rules.probe_interval * (rules.probe_misses + 1)
+        verdicts: list[Verdict] = []
+        for source_id, watch in self._watches.items():
+            if not watch.connected or watch.down or watch.unknown is not None:
+                continue
+            if now - max(watch.base, watch.last_attempt or watch.base) > patience:
+                verdicts.append(self._unknown(source_id, watch, UnknownReason.NO_SAMPLES))
+        return verdicts
+
+    def _lost(self, source_id: int, watch: _Watch, incident: str | None = None) -> Lost:
+        watch.down = True
+        self._missing.discard(source_id)
+        return Lost(
+            source_id,
+            from_=self._offline_from(watch),
+            last_positive=watch.last_positive,
+            cause=watch.cause,
+            incident=incident,
+        )
+
+    def _offline_from(self, watch: _Watch) -> float:
+        if watch.last_positive is None:
+            return watch.observable_from
+        return max(watch.last_positive + self._rules.probe_interval, watch.observable_from)
+
+    def _unknown(self, source_id: int, watch: _Watch, reason: UnknownReason) -> BecameUnknown:
+        watch.unknown = reason
+        return BecameUnknown(source_id, reason, from_=self._offline_from(watch))
+
+    def _known(self, source_id: int, watch: _Watch, at: float, *, void: bool = False) -> BecameKnown:
+        watch.unknown = None
+        self._grace.discard(source_id)
+        return BecameKnown(source_id, at, void=void)

@@ -1,0 +1,508 @@
+"""The status of every source of this gateway: takes facts in, keeps the live state, has it stored, tells who listens.
+
+All methods that take facts are synchronous and never block; `run` judges and stores once a second. What listeners
+and views get is what the catalog has acknowledged, never more. Owns one task's state; no lock is needed.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from catalog.errors import DatabaseAway
+from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
+from catalog.model.display import UnknownReason
+from catalog.observations import Contact, Observations, StatusChange, StoredStatus
+from gateway.clock import Clock
+from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
+from gateway.status_feed import StatusEvent, StatusFeed
+from gateway.status_view import StatusView, Tracked, view_of_change, view_of_tracked
+from gateway.steady_time import SteadyTime
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 5_000
+"""Changes in one transaction at most."""
+
+PENDING_LIMIT: Final = 200_000
+"""Changes that wait for a database that is away; beyond it the oldest are dropped, counted and logged.
+
+The time itself is never wrong by that: the whole outage is an unknown interval."""
+
+INSTANT: Final = timedelta(microseconds=1)
+"""The shortest interval that the history can hold."""
+
+
+@dataclass
+class FlappingRule:
+    """How many changes to or from offline within how many seconds make a source flapping."""
+
+    transitions: int = 6
+    window: float = 3600.0
+
+
+class StatusService:
+    """The single place where a source's status changes."""
+
+    def __init__(
+        self,
+        observations: Observations,
+        liveness: Liveness,
+        clock: Clock,
+        *,
+        flapping: FlappingRule | None = None,
+        heartbeat: float = 15.0,
+        pending_limit: int = PENDING_LIMIT,
+    ) -> None:
+        self._observations = observations
+        self._liveness = liveness
+        self._clock = clock
+        self._time = SteadyTime(clock)
+        self._flapping = flapping or FlappingRule()
+        self._heartbeat = heartbeat
+        self._tracked: dict[int, Tracked] = {}
+        self._views: dict[int, StatusView] = {}
+        self._by_code: dict[str, int] = {}
+        self._pending: deque[StatusChange] = deque()
+        self._pending_limit = pending_limit
+        self._contacts: dict[int, Contact] = {}
+        self._sequence = 0
+        self._epoch = 0
+        self._stored_at = clock.monotonic()
+        self._away_since: float | None = None
+        self._flapping_checked = clock.monotonic()
+        self.dropped = 0
+        "Changes dropped because the database was away for too long."
+        self.feed = StatusFeed()
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open a new epoch, load what is stored and begin to watch.
+
+        Every source that was connected before is unknown (restart_grace) until it answers or the grace ends.
+
+        Raises:
+            DatabaseAway: the catalog does not answer.
+        """
+        self._time = SteadyTime(self._clock, not_before=await self._observations.latest_instant())
+        started = await self._observations.start(self._time.now())
+        self._epoch = started.epoch
+        self._sequence = 0
+        now = self._clock.monotonic()
+        for stored in await self._observations.load():
+            self._adopt(stored, now, in_grace=stored.connectivity.state is not State.NEVER_CONNECTED)
+        await self.flush()
+        logger.info(
+            "watching %d sources, epoch %d",
+            len(self._tracked),
+            self._epoch,
+            extra={"action": "status_started"},
+        )
+
+    async def reload(self) -> None:
+        """Take in what the roll added or retired since; states already watched stay as they are live."""
+        stored = {status.source_id: status for status in await self._observations.load()}
+        now = self._clock.monotonic()
+        for source_id in self._tracked.keys() - stored.keys():
+            tracked = self._tracked.pop(source_id)
+            self._views.pop(source_id, None)
+            if tracked.gb_id is not None and self._by_code.get(tracked.gb_id) == source_id:
+                del self._by_code[tracked.gb_id]
+            self._contacts.pop(source_id, None)
+            self._liveness.forget(source_id)
+        for source_id, status in stored.items():
+            known = self._tracked.get(source_id)
+            if known is None:
+                self._adopt(status, now, in_grace=False)
+            elif (known.gb_id, known.lifecycle) != (status.gb_id, status.lifecycle):
+                self._rename(known, status)
+
+    def _rename(self, known: Tracked, status: StoredStatus) -> None:
+        if known.gb_id is not None and self._by_code.get(known.gb_id) == known.source_id:
+            del self._by_code[known.gb_id]
+        known.gb_id, known.lifecycle = status.gb_id, status.lifecycle
+        self._show(known)
+
+    def _adopt(self, stored: StoredStatus, now: float, *, in_grace: bool) -> None:
+        tracked = Tracked(
+            source_id=stored.source_id,
+            district=stored.district,
+            gb_id=stored.gb_id,
+            lifecycle=stored.lifecycle,
+            connectivity=stored.connectivity,
+            unknown=stored.unknown,
+            unknown_since=stored.unknown_since,
+            suspended=stored.suspended,
+            suspended_since=stored.suspended_since,
+            flapping=stored.flapping,
+            obstacle=stored.obstacle,
+            seen_at=stored.seen_at,
+        )
+        self._tracked[stored.source_id] = tracked
+        state = stored.connectivity.state
+        self._liveness.track(
+            stored.source_id,
+            connected=state is not State.NEVER_CONNECTED,
+            down=state is State.OFFLINE,
+            now=now,
+            in_grace=in_grace,
+        )
+        self._show(tracked)
+        if in_grace:
+            at = self._time.now()
+            tracked.unknown, tracked.unknown_since = UnknownReason.RESTART_GRACE, at
+            self._record(tracked, "unknown_opened", at, at, reason=UnknownReason.RESTART_GRACE.value)
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    def alive(self, source_id: int, *, at: float) -> None:
+        """Take in a sign of life at monotonic `at`: a probe's answer, media."""
+        verdicts = self._liveness.alive(source_id, at)
+        tracked = self._tracked.get(source_id)
+        if tracked is None:
+            return
+        if verdicts or tracked.connectivity.state is State.OFFLINE or tracked.waiting:
+            self._came_alive(tracked, Evidence(EvidenceKind.ALIVE, self._time.at(at)), at)
+
+    def connected(self, source_id: int, *, at: float, detail: Mapping[str, object] | None = None) -> None:
+        """Take in the proven first connection (status model 4.3)."""
+        self._liveness.connected(source_id, at)
+        tracked = self._tracked.get(source_id)
+        if tracked is not None:
+            self._set_obstacle(tracked, None)
+            self._came_alive(tracked, Evidence(EvidenceKind.CONNECTED, self._time.at(at)), at, detail)
+
+    def _came_alive(
+        self, tracked: Tracked, evidence: Evidence, at: float, detail: Mapping[str, object] | None = None
+    ) -> None:
+        was_unknown = tracked.unknown
+        if was_unknown is not None:
+            tracked.unknown, tracked.unknown_since = None, None
+        self._take(tracked, evidence, at, unknown_closed=was_unknown, detail=detail)
+        for reason, since in list(tracked.waiting.items()):
+            if at >= since and tracked.connectivity.state is not State.NEVER_CONNECTED:
+                del tracked.waiting[reason]
+                self._quality(tracked, EvidenceKind.IMPAIRED, reason, since)
+
+    def left(self, source_id: int, *, at: float) -> None:
+        """Take in a good-bye of the source itself."""
+        self._liveness.left(source_id)
+        tracked = self._tracked.get(source_id)
+        if tracked is not None:
+            self._take(tracked, Evidence(EvidenceKind.LEFT, self._time.at(at)), at)
+
+    def impaired(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason opened.
+
+        It counts from `at` as soon as a sign of life at or after `at` shows that the source itself is there:
+        a source whose media stopped because it went away is on its way to offline, not degraded.
+        """
+        tracked = self._tracked.get(source_id)
+        if tracked is None or reason in tracked.connectivity.reasons:
+            return
+        tracked.waiting.setdefault(reason, at)
+
+    def restored(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason closed; one that is not open changes nothing."""
+        tracked = self._tracked.get(source_id)
+        if tracked is None:
+            return
+        tracked.waiting.pop(reason, None)
+        if reason in tracked.connectivity.reasons:
+            self._quality(tracked, EvidenceKind.RESTORED, reason, at)
+
+    def seen(self, source_id: int, *, at: float) -> None:
+        """Take in contact with the device that is no connection."""
+        tracked = self._tracked.get(source_id)
+        if tracked is not None and tracked.seen_at is None:
+            tracked.seen_at = self._time.at(at)
+            self._contacts[source_id] = Contact(source_id, tracked.obstacle, tracked.seen_at)
+
+    def obstacle(self, source_id: int, word: str | None) -> None:
+        """Take in why the source is not relayed or not connected, in one stable word; None when nothing is."""
+        tracked = self._tracked.get(source_id)
+        if tracked is not None:
+            self._set_obstacle(tracked, word)
+
+    def _set_obstacle(self, tracked: Tracked, word: str | None) -> None:
+        if tracked.obstacle != word:
+            tracked.obstacle = word
+            self._contacts[tracked.source_id] = Contact(tracked.source_id, word, tracked.seen_at)
+
+    def missed(self, source_id: int, *, at: float, cause: str) -> None:
+        """Take in an unanswered probe."""
+        self._liveness.missed(source_id, at, cause)
+
+    def own_network(self, ok: bool) -> None:
+        """Take in the standing check of our own side."""
+        self._liveness.own_network(ok, self._clock.monotonic())
+
+    def conclude(self, result: SelfTest) -> None:
+        """Take in the self-test's answer to an open suspicion."""
+        self._apply(self._liveness.conclude(result, self._clock.monotonic()))
+
+    @property
+    def suspects_common_cause(self) -> bool:
+        """Whether many sources went silent together and the self-test has not answered yet."""
+        return self._liveness.suspicion is not None
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Let missing evidence speak; called once a second."""
+        now = self._clock.monotonic()
+        self._apply(self._liveness.judge(now))
+        if now - self._flapping_checked >= 60:
+            self._flapping_checked = now
+            for tracked in self._tracked.values():
+                if tracked.flapping:
+                    self._mark_flapping(tracked, now)
+
+    def _apply(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            tracked = self._tracked.get(verdict.source_id)
+            if tracked is None:
+                continue
+            match verdict:
+                case Lost():
+                    self._lose(tracked, verdict)
+                case BecameUnknown():
+                    self._open_unknown(tracked, verdict)
+                case BecameKnown():
+                    self._close_unknown(tracked, verdict)
+
+    def _lose(self, tracked: Tracked, lost: Lost) -> None:
+        tracked.waiting.clear()
+        last = tracked.connectivity.last_positive_at
+        if lost.last_positive is not None:
+            last = self._time.at(lost.last_positive)
+        evidence = Evidence(
+            EvidenceKind.LOST,
+            # A step of the wall clock may have moved `since` past it; the history knows no negative interval.
+            max(self._time.at(lost.from_), tracked.connectivity.since + INSTANT),
+            last_positive_at=last,
+        )
+        detail = {"incident": f"{self._epoch}-{lost.incident}"} if lost.incident else None
+        tracked.connectivity = _forget_newest(tracked.connectivity)
+        self._take(tracked, evidence, self._clock.monotonic(), cause=lost.cause, detail=detail)
+
+    def _open_unknown(self, tracked: Tracked, verdict: BecameUnknown) -> None:
+        at = max(self._time.at(verdict.from_), tracked.connectivity.since)
+        tracked.unknown, tracked.unknown_since = verdict.reason, at
+        self._record(tracked, "unknown_opened", at, self._time.now(), reason=verdict.reason.value)
+
+    def _close_unknown(self, tracked: Tracked, verdict: BecameKnown) -> None:
+        if tracked.unknown is None:
+            return
+        reason, since = tracked.unknown, tracked.unknown_since
+        # A void suspicion ends where it began: the silence is charged from its beginning, as for any other source.
+        at = since if verdict.void and since is not None else self._time.at(verdict.at)
+        tracked.unknown, tracked.unknown_since = None, None
+        self._record(tracked, "unknown_closed", at, self._time.now(), reason=reason.value)
+
+    def _quality(self, tracked: Tracked, kind: EvidenceKind, reason: DegradeReason, at: float) -> None:
+        instant = max(self._time.at(at), tracked.connectivity.since + INSTANT)
+        self._take(tracked, Evidence(kind, instant, reason=reason), at)
+
+    def _take(
+        self,
+        tracked: Tracked,
+        evidence: Evidence,
+        at: float,
+        *,
+        cause: str | None = None,
+        unknown_closed: UnknownReason | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        """Run the transition table, and record whatever it or the end of an unknown interval changed."""
+        before = tracked.connectivity
+        after = before.after(evidence)
+        if after.state is not before.state and after.since <= before.since:
+            after = before.after(_moved(evidence, before.since + INSTANT))
+        tracked.connectivity = after
+        if after.same_state_as(before) and unknown_closed is None:
+            return
+        if after.state is not before.state and State.OFFLINE in (before.state, after.state):
+            tracked.turns.append(at)
+            self._mark_flapping(tracked, at)
+        reason = cause or (evidence.reason.value if evidence.reason else None)
+        if reason is None and unknown_closed is not None:
+            reason = unknown_closed.value
+        self._record(
+            tracked,
+            evidence.kind.value,
+            after.since if after.state is not before.state else evidence.at,
+            self._time.now(),
+            reason=reason,
+            detail=detail,
+        )
+
+    def _mark_flapping(self, tracked: Tracked, now: float) -> None:
+        while tracked.turns and now - tracked.turns[0] > self._flapping.window:
+            tracked.turns.popleft()
+        is_flapping = len(tracked.turns) >= self._flapping.transitions
+        if is_flapping != tracked.flapping:
+            tracked.flapping = is_flapping
+            at = self._time.now()
+            self._record(tracked, "flapping_changed", at, at, reason="flapping" if is_flapping else "settled")
+
+    def _record(
+        self,
+        tracked: Tracked,
+        kind: str,
+        at: datetime,
+        received_at: datetime,
+        *,
+        reason: str | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        self._sequence += 1
+        self._pending.append(
+            StatusChange(
+                source_id=tracked.source_id,
+                seq=(self._epoch << 32) + self._sequence,
+                district=tracked.district,
+                kind=kind,
+                at=at,
+                received_at=received_at,
+                connectivity=tracked.connectivity,
+                reason=reason,
+                unknown=tracked.unknown,
+                unknown_at=tracked.unknown_since if tracked.unknown else at,
+                suspended=tracked.suspended,
+                suspended_at=tracked.suspended_since,
+                flapping=tracked.flapping,
+                detail=detail or {},
+            )
+        )
+        logger.info(
+            "source %d: %s%s -> %s%s since %s",
+            tracked.source_id,
+            kind,
+            f" ({reason})" if reason else "",
+            tracked.connectivity.state.value,
+            f", unknown ({tracked.unknown.value})" if tracked.unknown else "",
+            tracked.connectivity.since.isoformat(timespec="seconds"),
+            extra={"action": "status_changed", "source_id": tracked.source_id},
+        )
+        if len(self._pending) > self._pending_limit:
+            self._pending.popleft()
+            self.dropped += 1
+            if self.dropped == 1 or self.dropped % 10_000 == 0:
+                logger.error(
+                    "the database is away and %d waiting changes were dropped",
+                    self.dropped,
+                    extra={"action": "status_dropped"},
+                )
+
+    # -- storing -------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Store what waits; while the database is away it goes on waiting.
+
+        Raises:
+            WriterReplaced: another start of this gateway owns the status; stop.
+        """
+        now = self._clock.monotonic()
+        is_due = self._pending or self._contacts or now - self._stored_at >= self._heartbeat
+        if not is_due and self._away_since is None:
+            return
+        try:
+            await self._end_outage()
+            while True:
+                batch = [self._pending[index] for index in range(min(BATCH, len(self._pending)))]
+                contacts = list(self._contacts.values())[:BATCH]
+                await self._observations.write(batch, contacts, observed_until=self._time.now())
+                self._acknowledged(batch, contacts)
+                if not self._pending and not self._contacts:
+                    return
+        except DatabaseAway as error:
+            if self._away_since is None:
+                self._away_since = self._stored_at
+                logger.warning("the database is away: %s", error, extra={"action": "database_away"})
+
+    async def _end_outage(self) -> None:
+        """Close an outage of the database that lasted longer than a heartbeat as unknown, charged to nobody."""
+        if self._away_since is None:
+            return
+        now = self._clock.monotonic()
+        if now - self._away_since >= self._heartbeat:
+            start, end = self._time.at(self._away_since), self._time.at(now)
+            await self._observations.add_outage(UnknownReason.DATABASE_AWAY, start, end)
+            self._stored_at = now
+        logger.info(
+            "the database is back after %.0f s", now - self._away_since, extra={"action": "database_back"}
+        )
+        self._away_since = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the database took the last batch: false while it is away."""
+        return self._away_since is None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many changes wait to be stored."""
+        return len(self._pending)
+
+    def _acknowledged(self, batch: list[StatusChange], contacts: list[Contact]) -> None:
+        self._stored_at = self._clock.monotonic()
+        for _ in batch:
+            self._pending.popleft()
+        for contact in contacts:
+            if self._contacts.get(contact.source_id) is contact:
+                del self._contacts[contact.source_id]
+        for change in batch:
+            tracked = self._tracked.get(change.source_id)
+            if tracked is None:
+                continue
+            view = view_of_change(change, tracked)
+            self._set_view(view)
+            self.feed.publish(StatusEvent.of(change, view.displayed, tracked.gb_id))
+        # A contact may be shown at once unless newer, unacknowledged changes of its source wait.
+        waiting = {change.source_id for change in self._pending}
+        for contact in contacts:
+            tracked = self._tracked.get(contact.source_id)
+            if tracked is not None and contact.source_id not in waiting:
+                self._show(tracked)
+
+    # -- views ---------------------------------------------------------------------------------------------------
+
+    def _show(self, tracked: Tracked) -> None:
+        self._set_view(view_of_tracked(tracked))
+
+    def _set_view(self, view: StatusView) -> None:
+        self._views[view.source_id] = view
+        if view.gb_id is not None:
+            self._by_code[view.gb_id] = view.source_id
+
+    def view(self, source_id: int) -> StatusView | None:
+        """Return the acknowledged status of a source, or None if it is not watched here."""
+        return self._views.get(source_id)
+
+    def view_by_code(self, gb_id: str) -> StatusView | None:
+        """Return the acknowledged status of the source with this 20-digit code, or None."""
+        source_id = self._by_code.get(gb_id)
+        return None if source_id is None else self._views.get(source_id)
+
+    def views(self) -> Iterator[StatusView]:
+        """Yield the acknowledged status of every watched source."""
+        yield from list(self._views.values())
+
+
+def _forget_newest(connectivity: Connectivity) -> Connectivity:
+    # Liveness compares monotonic instants and has decided already; wall times could only disagree by a clock step.
+    return Connectivity(
+        state=connectivity.state,
+        since=connectivity.since,
+        reasons=connectivity.reasons,
+        first_connected_at=connectivity.first_connected_at,
+        last_positive_at=connectivity.last_positive_at,
+    )
+
+
+def _moved(evidence: Evidence, at: datetime) -> Evidence:
+    return Evidence(evidence.kind, at, evidence.reason, evidence.last_positive_at)
