@@ -1,0 +1,128 @@
+"""Asks sources that gave no sign of life for an interval whether they are there: OPTIONS, nothing more.
+
+Owns its connections; the schedule is `Liveness.due`, the outcome goes to the status service. Only endpoints that may
+be contacted now (confirmed, inside a live authorisation) are asked, and never with a credential.
+"""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from adapters.base import RtspTarget
+from adapters.errors import AdapterError
+from adapters.rtsp.client import probe
+from gateway.clock import Clock
+from gateway.liveness import Liveness
+from gateway.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+OUR_ERRORS: Final = frozenset(
+    {
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+    }
+)
+"""What the kernel says when it is us who cannot ask: no sample then, and never a miss."""
+
+PAUSE: Final = 0.25
+"""Seconds between two looks at the schedule."""
+
+
+class ProbeOutcomes(Protocol):
+    """Takes what the probes found; the status service."""
+
+    def alive(self, source_id: int, *, at: float) -> None:
+        """Take in a sign of life."""
+
+    def missed(self, source_id: int, *, at: float, cause: str) -> None:
+        """Take in an unanswered probe."""
+
+    def seen(self, source_id: int, *, at: float) -> None:
+        """Take in contact with the device."""
+
+
+class Prober:
+    """Runs the probes that are due, at most `concurrency` at once."""
+
+    def __init__(
+        self,
+        liveness: Liveness,
+        outcomes: ProbeOutcomes,
+        target_of: Callable[[int], RtspTarget | None],
+        clock: Clock,
+        *,
+        metrics: Metrics,
+        timeout: float = 10.0,
+        concurrency: int = 256,
+    ) -> None:
+        """Prepare; `target_of` gives the endpoint of a source that may be contacted now, or None."""
+        self._liveness = liveness
+        self._outcomes = outcomes
+        self._target_of = target_of
+        self._clock = clock
+        self._metrics = metrics
+        self._timeout = timeout
+        self._concurrency = concurrency
+        self._running = 0
+
+    async def run(self) -> None:
+        """Probe for ever; ends only by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                room = self._concurrency - self._running
+                for source_id in self._liveness.due(self._clock.monotonic(), room):
+                    target = self._target_of(source_id)
+                    if target is not None:
+                        self._running += 1
+                        group.create_task(self._ask(source_id, target), name=f"probe-{source_id}")
+                await self._clock.sleep(PAUSE)
+
+    async def _ask(self, source_id: int, target: RtspTarget) -> None:
+        try:
+            await probe(target, timeout=self._timeout)
+        except AdapterError as error:
+            self._failed(source_id, error)
+        else:
+            now = self._clock.monotonic()
+            self._metrics.probes.labels(result="answered").inc()
+            self._liveness.attempted(source_id, now)
+            self._outcomes.seen(source_id, at=now)
+            self._outcomes.alive(source_id, at=now)
+        finally:
+            self._running -= 1
+
+    def _failed(self, source_id: int, error: AdapterError) -> None:
+        if _is_ours(error):
+            self._metrics.probes.labels(result="own_fault").inc()
+            logger.error(
+                "source %d could not be asked: %s",
+                source_id,
+                error,
+                extra={"action": "probe_impossible", "source_id": source_id},
+            )
+            return
+        self._metrics.probes.labels(result=error.cause).inc()
+        logger.debug(
+            "source %d did not answer: %s",
+            source_id,
+            error,
+            extra={"action": "probe_missed", "source_id": source_id},
+        )
+        self._outcomes.missed(source_id, at=self._clock.monotonic(), cause=error.cause)
+
+
+def _is_ours(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in OUR_ERRORS:
+            return True
+        cause = cause.__cause__
+    return False

@@ -1,0 +1,150 @@
+"""Is it us? Looks at our own routes and interfaces, and at machines of ours that should always answer.
+
+Answers the one question that keeps an outage of ours from being charged to a site (status model 4.3, E2 and E3).
+"""
+
+import asyncio
+import errno
+import fcntl
+import ipaddress
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from gateway.liveness import SelfTest
+
+logger = logging.getLogger(__name__)
+
+SAMPLE: Final = 32
+"""Hosts whose route is looked at, at most; a route is asked of the kernel, nothing is sent."""
+
+REFERENCE_TIMEOUT: Final = 3.0
+
+_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+_SIOCGIFADDR: Final = 0x8915
+
+Reference = tuple[str, int]
+"""Host and TCP port of a machine that should always accept a connection."""
+
+
+class OwnNetwork:
+    """Checks this machine's side of the network."""
+
+    def __init__(
+        self,
+        hosts: Callable[[], Sequence[str]],
+        *,
+        references: Iterable[Reference] = (),
+        superiors: Callable[[], Sequence[Reference]] = tuple,
+        interfaces: Path = Path("/sys/class/net"),
+    ) -> None:
+        """Prepare.
+
+        Args:
+            hosts: gives IP addresses of sources; their routes must exist over an interface that is up.
+            references: machines of ours; when all are silent, it is us.
+            superiors: the central platforms; asked only when many sources went silent together.
+            interfaces: where the kernel shows its interfaces.
+        """
+        self._hosts = hosts
+        self._references = tuple(references)
+        self._superiors = superiors
+        self._interfaces = interfaces
+
+    async def is_up(self) -> bool:
+        """Return whether our routes stand and, where references are configured, at least one answers."""
+        fault = self._route_fault()
+        if fault is not None:
+            logger.warning("own network: %s", fault, extra={"action": "own_network_fault"})
+            return False
+        if self._references and not await _any_answers(self._references):
+            logger.warning(
+                "own network: none of %d references answers",
+                len(self._references),
+                extra={"action": "own_network_fault"},
+            )
+            return False
+        return True
+
+    async def judge_suspicion(self) -> SelfTest:
+        """Say whether many sources fell silent together because of us.
+
+        Here the central platforms count as references too: when none of anything answers any more, it is us.
+        """
+        if not await self.is_up():
+            return SelfTest.OURS
+        others = (*self._references, *self._superiors())
+        if others and not await _any_answers(others):
+            return SelfTest.OURS
+        return SelfTest.NOT_OURS
+
+    def _route_fault(self) -> str | None:
+        checked: set[str] = set()
+        for host in self._hosts()[:SAMPLE]:
+            try:
+                local = _local_address(host)
+            except OSError as error:
+                if error.errno in _NO_ROUTE:
+                    return f"no route to {host}"
+                continue
+            if local in checked:
+                continue
+            checked.add(local)
+            name = _interface_of(local)
+            if name is not None and self._is_down(name):
+                return f"interface {name} is down"
+        return None
+
+    def _is_down(self, name: str) -> bool:
+        try:
+            state = (self._interfaces / name / "operstate").read_text(encoding="ascii").strip()
+        except OSError:
+            return False
+        return state in ("down", "lowerlayerdown", "notpresent")
+
+
+def _local_address(host: str) -> str:
+    """Return the local address that the kernel would use towards `host`; sends nothing."""
+    version = ipaddress.ip_address(host).version
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))
+        return str(probe.getsockname()[0])
+
+
+def _interface_of(address: str) -> str | None:
+    """Return the name of the interface that carries an IPv4 address, or None where it cannot be told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode()[:15])
+            try:
+                answer = fcntl.ioctl(asking.fileno(), _SIOCGIFADDR, request)
+            except OSError:
+                continue  # an interface without an IPv4 address
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None
+
+
+async def _any_answers(references: Iterable[Reference]) -> bool:
+    """Return whether any of the machines accepts a TCP connection within `REFERENCE_TIMEOUT` seconds."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_answers(host, port), name=f"reference-{host}") for host, port in references
+        ]
+    return any(task.result() for task in tasks)
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(REFERENCE_TIMEOUT):
+            _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return True  # the machine itself answered
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()
+    return True
