@@ -1,5 +1,6 @@
 """The migrations lead to the schema that `schema.sql` describes, once, and never backwards."""
 
+import asyncpg
 import pytest
 
 from catalog.database import Database

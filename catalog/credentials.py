@@ -1,0 +1,224 @@
+"""Passwords of devices and superiors: encrypted in the database, the key outside it.
+
+Stored is `enc:v1:<key id>:<base64>` with AES-256-GCM over a random 96-bit nonce. Table, column, row and key id are
+authenticated with it, so a ciphertext that is moved to another row, changed, or met with another key is an error
+and never a password. Nothing is ever stored or read in the clear.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from catalog.database import Database, Statements
+from catalog.errors import CredentialUnreadable, KeyUnusable
+from catalog.model.secret import Secret
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+
+_STORED: Final = re.compile(r"enc:v1:(?P<key_id>[0-9a-f]{8}):(?P<payload>[A-Za-z0-9+/]+={0,2})")
+_TABLE: Final = "credential"
+_COLUMN: Final = "password_encrypted"
+
+
+class Vault:
+    """Encrypt and decrypt with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take the key itself; `open` and `from_text` are the usual ways.
+
+        Raises:
+            KeyUnusable: it is not 32 bytes.
+        """
+        if len(key) != KEY_BYTES:
+            raise KeyUnusable(f"the credential key has {len(key)} bytes, {KEY_BYTES} are needed")
+        self._cipher = AESGCM(key)
+        self.key_id: Final = hashlib.sha256(b"muster credential key id\0" + key).hexdigest()[:8]
+
+    def __repr__(self) -> str:
+        return f"Vault({self.key_id})"
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False) -> Self:
+        """Read the key file: 32 bytes, for its owner alone.
+
+        Args:
+            path: the file; keep a copy of it, but never beside a copy of the database.
+            create: make a new key, mode 0600, if the file is missing.
+
+        Raises:
+            KeyUnusable: missing, of another size, or open to other users.
+        """
+        if create:
+            _create_key(path)
+        try:
+            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise KeyUnusable(f"credential key {path}: {error.strerror}") from error
+        with os.fdopen(number, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(number).st_mode)
+            if mode & 0o077:
+                raise KeyUnusable(f"credential key {path} is open to other users ({mode:04o}): chmod 600 it")
+            return cls(file.read(KEY_BYTES + 1))
+
+    @classmethod
+    def from_text(cls, text: Secret) -> Self:
+        """Read the key from base64, as it comes in an environment variable.
+
+        Raises:
+            KeyUnusable: no base64, or another size.
+        """
+        try:
+            return cls(base64.b64decode(text.reveal(), validate=True))
+        except (binascii.Error, ValueError):
+            raise KeyUnusable("the credential key is no base64 of 32 bytes") from None
+
+    def encrypt(self, table: str, column: str, row_id: int, secret: Secret) -> str:
+        """Return the text to store in `column` of the row `row_id` of `table`, and only there."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        bound_to = _bound_to(table, column, row_id, self.key_id)
+        payload = nonce + self._cipher.encrypt(nonce, secret.reveal().encode(), bound_to)
+        return f"enc:v1:{self.key_id}:{base64.b64encode(payload).decode('ascii')}"
+
+    def decrypt(self, table: str, column: str, row_id: int, stored: str) -> Secret:
+        """Return what `encrypt` was given for this very place.
+
+        Raises:
+            CredentialUnreadable: not of our making, another key, another place, or changed bytes.
+        """
+        place = f"{table} {row_id}"
+        match = _STORED.fullmatch(stored)
+        if match is None:
+            raise CredentialUnreadable(f"{place}: {column} holds nothing that Muster encrypted")
+        if match["key_id"] != self.key_id:
+            raise CredentialUnreadable(
+                f"{place}: encrypted with key {match['key_id']}, this gateway holds key {self.key_id}"
+            )
+        try:
+            payload = base64.b64decode(match["payload"], validate=True)
+            nonce, sealed = payload[:NONCE_BYTES], payload[NONCE_BYTES:]
+            clear = self._cipher.decrypt(nonce, sealed, _bound_to(table, column, row_id, self.key_id))
+            return Secret(clear.decode())
+        except (InvalidTag, ValueError):
+            raise CredentialUnreadable(f"{place}: changed, or moved here from another row") from None
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a device asks for, readable."""
+
+    credential_id: int
+    ref: str
+    "Name under which the roll speaks of it."
+    version: int
+    "Counts changes; a refused credential is tried again when it moved."
+    username: str
+    password: Secret
+
+
+async def set_credential(
+    database: Database,
+    vault: Vault,
+    *,
+    ref: str,
+    login: tuple[str, Secret],
+    by: str,
+    at: datetime,
+) -> int:
+    """Store user name and password under `ref`, which need not exist yet, and return the new version.
+
+    Args:
+        database: the catalog.
+        vault: encrypts the password.
+        ref: name of the credential, as the roll gives it; not empty.
+        login: user name and password.
+        by: the named person who sets it.
+        at: when, timezone-aware.
+
+    Raises:
+        DatabaseAway: not stored, or not known to be stored; setting it again is harmless.
+    """
+    username, password = login
+    async with database.transaction() as transaction:
+        # The row comes first: the password is bound to its id.
+        await transaction.execute("credential_ensure", ref)
+        credential_id = await transaction.fetchval("credential_lock", ref)
+        sealed = vault.encrypt(_TABLE, _COLUMN, credential_id, password)
+        return int(await transaction.fetchval("credential_set", credential_id, username, sealed, at, by))
+
+
+async def credential(statements: Statements, vault: Vault, ref: str) -> Credential | None:
+    """Return the credential `ref`, or None when it is unknown or nobody typed its password yet.
+
+    Raises:
+        CredentialUnreadable: stored, but not readable with this key.
+        DatabaseAway: no answer.
+    """
+    row = await statements.fetchrow("credential_by_ref", ref)
+    return None if row is None else unlock(vault, dict(row))
+
+
+async def credential_for_source(statements: Statements, vault: Vault, source_id: int) -> Credential | None:
+    """Return the credential of the source's first endpoint that has one with a password, or None.
+
+    Raises:
+        CredentialUnreadable: stored, but not readable with this key.
+        DatabaseAway: no answer.
+    """
+    row = await statements.fetchrow("credential_of_source", source_id)
+    return None if row is None else unlock(vault, dict(row))
+
+
+def unlock(vault: Vault, row: Mapping[str, object]) -> Credential:
+    """Return the credential of a row with `credential_id, ref, version, username, password_encrypted`.
+
+    Raises:
+        CredentialUnreadable: not readable with this key; also when there is no password in the row.
+    """
+    credential_id = int(str(row["credential_id"]))
+    return Credential(
+        credential_id=credential_id,
+        ref=str(row["ref"]),
+        version=int(str(row["version"])),
+        username=str(row["username"] or ""),
+        password=vault.decrypt(_TABLE, _COLUMN, credential_id, str(row["password_encrypted"] or "")),
+    )
+
+
+def _bound_to(table: str, column: str, row_id: int, key_id: str) -> bytes:
+    return f"{table}|{column}|{row_id}|{key_id}".encode()
+
+
+def _create_key(path: Path) -> None:
+    """Make a new key file unless there is one; whole or not at all, also under kill -9."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(number, secrets.token_bytes(KEY_BYTES))
+            os.fsync(number)
+        finally:
+            os.close(number)
+        try:
+            # Unlike a rename, a link never replaces the key that another process made meanwhile.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(draft)
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise KeyUnusable(f"credential key {path}: {error.strerror}") from error
