@@ -1,0 +1,208 @@
+-- What people and the police read (catalog/reports.py). Nothing here writes.
+-- Common parameters: $1 now, $2 after which silence a gateway counts as blind, $3 and $4 the first and the last
+-- administrative code of the region (digits only, so every collation orders them alike).
+
+-- name: report_sites
+-- Sites by district, with their roll-up. $5, $6 cursor (district, site id), $7 limit, $8 one site or null
+SELECT t.site_id, t.district, t.name AS site, t.class, t.address, t.removal_approved_on, u.name AS unit, y.name AS system,
+       t.gateway_id, g.blind_reason, g.blind_since, r.due_on, r.first_connected_at, r.offline_since,
+       coalesce(r.n_never, 0) AS n_never, coalesce(r.n_online, 0) AS n_online,
+       coalesce(r.n_degraded, 0) AS n_degraded, coalesce(r.n_offline, 0) AS n_offline,
+       coalesce(r.n_unknown, 0) AS n_unknown, coalesce(r.n_suspended, 0) AS n_suspended
+  FROM site t
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+  JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
+  LEFT JOIN site_rollup r ON r.site_id = t.site_id
+ WHERE t.district BETWEEN $3 AND $4
+   AND ($5::text IS NULL OR (t.district, t.site_id) > ($5, $6::bigint))
+   AND ($8::bigint IS NULL OR t.site_id = $8)
+ ORDER BY t.district, t.site_id
+ LIMIT $7;
+
+-- name: report_sources
+-- Sources by district, with the displayed state. $5, $6 cursor (district, source id), $7 limit,
+-- $8 displayed state or null, $9 site or null, $10 source id or null, $11 20-digit code or null
+SELECT s.*, t.name AS site, t.class, t.address, u.name AS unit, y.name AS system
+  FROM source_status($1, $2) s
+  JOIN site t ON t.site_id = s.site_id
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+ WHERE s.district BETWEEN $3 AND $4
+   AND ($5::text IS NULL OR (s.district, s.source_id) > ($5, $6::bigint))
+   AND ($8::text IS NULL OR s.shown = $8)
+   AND (s.counted OR $8 IN ('removed', 'rejected') OR $10::bigint IS NOT NULL)
+   AND ($9::bigint IS NULL OR s.site_id = $9)
+   AND ($10::bigint IS NULL OR s.source_id = $10)
+   AND ($11::text IS NULL OR s.gb_id = $11)
+ ORDER BY s.district, s.source_id
+ LIMIT $7;
+
+-- name: report_endpoints
+-- The ways to reach one source, without any secret. $1 source
+SELECT e.endpoint_id, e.protocol, e.host, e.port, e.path, e.transport, e.origin, e.confirmed_at, e.confirmed_by,
+       e.priority, e.refusals, c.ref AS credential_ref, e.tls_pin_sha256 IS NOT NULL AS pinned
+  FROM endpoint e LEFT JOIN credential c ON c.credential_id = e.credential_id
+ WHERE e.source_id = $1
+ ORDER BY e.priority DESC, e.endpoint_id
+ LIMIT 20;
+
+-- name: report_intervals
+-- History of one source, the newest first, the open interval with a null end.
+-- $1 source, $2 cursor (start) or null, $3 limit
+SELECT state, reasons, started_at, ended_at, last_positive_at FROM (
+  SELECT state, reasons, since AS started_at, NULL::timestamptz AS ended_at, last_positive_at
+    FROM connectivity WHERE source_id = $1
+  UNION ALL
+  SELECT state, reasons, started_at, ended_at, last_positive_at
+    FROM connectivity_interval WHERE source_id = $1) h
+ WHERE $2::timestamptz IS NULL OR started_at < $2
+ ORDER BY started_at DESC
+ LIMIT $3;
+
+-- name: report_overlays
+-- What is laid over the history of one source between two instants: its own and its gateway's, open ones too.
+-- $1 source, $2 from, $3 until or null, $4 limit, $5 now, $6 silence after which a gateway counts as blind
+SELECT * FROM (
+  SELECT 'source' AS of_what, kind, reason, started_at, ended_at
+    FROM overlay_interval WHERE source_id = $1
+  UNION ALL
+  SELECT 'gateway', o.kind, o.reason, o.started_at, o.ended_at
+    FROM overlay_interval o JOIN site t ON t.gateway_id = o.gateway_id JOIN source s ON s.site_id = t.site_id
+   WHERE s.source_id = $1
+  UNION ALL
+  SELECT 'source', 'unknown', unknown_reason, unknown_since, NULL
+    FROM connectivity WHERE source_id = $1 AND unknown_reason IS NOT NULL
+  UNION ALL
+  SELECT 'source', 'suspended', suspended_reason, suspended_since, NULL
+    FROM connectivity WHERE source_id = $1 AND suspended_reason IS NOT NULL
+  UNION ALL
+  SELECT 'gateway', 'unknown', g.blind_reason, greatest(g.blind_since, s.created_at), NULL
+    FROM source s JOIN site t ON t.site_id = s.site_id JOIN gateway_sight($5, $6) g ON g.gateway_id = t.gateway_id
+   WHERE s.source_id = $1 AND g.blind_reason IS NOT NULL) o
+ WHERE (ended_at IS NULL OR ended_at > $2) AND ($3::timestamptz IS NULL OR started_at < $3)
+ ORDER BY started_at DESC, kind
+ LIMIT $4;
+
+-- name: report_evidence
+-- The facts of one source that hold from the given instants. $1 source, $2 instants, $3 limit
+SELECT seq, kind, at, received_at, last_positive_at, reason, state_after, unknown_after, gateway_id
+  FROM evidence WHERE source_id = $1 AND at = ANY ($2::timestamptz[])
+ ORDER BY seq
+ LIMIT $3;
+
+-- name: report_sightings
+-- What discoveries saw, the newest first. $1, $2 region, $3 cursor (id) or null, $4 limit, $5 state or null
+-- A sighting that matches no source lies in no district yet: only who may see everything sees it ($6).
+SELECT i.sighting_id, i.protocol, i.host, i.port, i.server, i.mac, i.serial, i.gb_id, i.first_seen_at, i.last_seen_at,
+       i.state, i.source_id, i.match_rule, i.match_reason, i.decided_at, i.decided_by,
+       s.gb_id AS source_gb_id, t.name AS site
+  FROM sighting i
+  LEFT JOIN source s ON s.source_id = i.source_id
+  LEFT JOIN site t ON t.site_id = s.site_id
+ WHERE (s.district BETWEEN $1 AND $2 OR (s.source_id IS NULL AND $6))
+   AND ($3::bigint IS NULL OR i.sighting_id < $3)
+   AND ($5::text IS NULL OR i.state = $5)
+ ORDER BY i.sighting_id DESC
+ LIMIT $4;
+
+-- name: report_never_connected
+-- Who must connect and never did, the longest due first: by first_connected_at, not by what is displayed, so a
+-- source behind a blind gateway stays in. $5, $6 cursor (due day, source), $7 limit, $8 today (local day),
+-- $9 true: only what is overdue
+SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.shown, s.shown_since, s.seen_at, s.obstacle,
+       s.unknown_reason, s.suspended_reason, t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
+       d.due_on, d.basis, n.sources AS site_sources, n.never AS site_never
+  FROM source_status($1, $2) s
+  JOIN site t ON t.site_id = s.site_id
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+  JOIN LATERAL (
+    SELECT due_on, basis FROM duty
+     WHERE (duty.site_id = t.site_id OR duty.system_id = t.system_id)
+       AND effective_from <= $8 AND (withdrawn_on IS NULL OR withdrawn_on > $8)
+     ORDER BY due_on, duty_id LIMIT 1) d ON true
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS sources, count(*) FILTER (WHERE state = 'never_connected') AS never
+      FROM connectivity x WHERE x.site_id = t.site_id AND x.counted) n
+ WHERE s.state = 'never_connected' AND s.counted
+   AND s.district BETWEEN $3 AND $4
+   AND ($5::date IS NULL OR (d.due_on, s.source_id) > ($5, $6::bigint))
+   AND (NOT $9 OR d.due_on < $8)
+ ORDER BY d.due_on, s.source_id
+ LIMIT $7;
+
+-- name: report_offline
+-- What is offline while we can see, the longest first, with the fact that made it so.
+-- $5, $6 cursor (since, source), $7 limit
+SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.state_since, s.last_positive_at, s.flapping, s.obstacle,
+       t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
+       e.kind AS evidence_kind, e.reason AS evidence_reason, e.received_at AS evidence_received_at
+  FROM source_status($1, $2) s
+  JOIN site t ON t.site_id = s.site_id
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+  LEFT JOIN LATERAL (
+    SELECT kind, reason, received_at FROM evidence v
+     WHERE v.source_id = s.source_id AND v.state_after = 'offline' AND v.at = s.state_since
+     ORDER BY v.seq LIMIT 1) e ON true
+ WHERE s.state = 'offline' AND s.counted AND s.shown = 'offline'
+   AND s.district BETWEEN $3 AND $4
+   AND ($5::timestamptz IS NULL OR (s.state_since, s.source_id) > ($5, $6::bigint))
+ ORDER BY s.state_since, s.source_id
+ LIMIT $7;
+
+-- name: report_statuses
+-- The displayed state of the sources with these 20-digit codes. $5 codes
+SELECT DISTINCT ON (gb_id) gb_id, source_id, district, shown, shown_since, state, state_since, reasons,
+       unknown_reason, suspended_reason, lifecycle_reason, first_connected_at, last_positive_at, flapping
+  FROM source_status($1, $2)
+ WHERE gb_id = ANY ($5::text[]) AND district BETWEEN $3 AND $4
+ ORDER BY gb_id, (lifecycle = 'removed'), source_id DESC;
+
+-- name: report_counts
+-- The chain of counts of each district: of those under an active duty, and how many have none. $5 today (local)
+WITH bound AS (
+  SELECT t.site_id, t.district, g.blind_reason IS NOT NULL AS blind,
+         EXISTS (SELECT FROM duty WHERE (duty.site_id = t.site_id OR duty.system_id = t.system_id)
+                    AND effective_from <= $5 AND (withdrawn_on IS NULL OR withdrawn_on > $5)) AS has_duty
+    FROM site t JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
+   WHERE t.district BETWEEN $3 AND $4),
+ever AS (
+  SELECT c.site_id, count(*) AS never_ever FROM connectivity c
+   WHERE c.state = 'never_connected' AND c.counted AND c.district BETWEEN $3 AND $4 GROUP BY c.site_id),
+counted AS (
+  SELECT b.district, b.has_duty, r.n_must, coalesce(e.never_ever, 0) AS never_ever, r.n_suspended,
+         CASE WHEN b.blind THEN 0 ELSE r.n_never END AS n_never,
+         CASE WHEN b.blind THEN 0 ELSE r.n_online END AS n_online,
+         CASE WHEN b.blind THEN 0 ELSE r.n_degraded END AS n_degraded,
+         CASE WHEN b.blind THEN 0 ELSE r.n_offline END AS n_offline,
+         CASE WHEN b.blind THEN r.n_must - r.n_suspended ELSE r.n_unknown END AS n_unknown
+    FROM bound b JOIN site_rollup r ON r.site_id = b.site_id LEFT JOIN ever e ON e.site_id = b.site_id)
+SELECT c.district, j.name,
+       coalesce(sum(n_must) FILTER (WHERE has_duty), 0)::bigint AS required,
+       coalesce(sum(n_must) FILTER (WHERE NOT has_duty), 0)::bigint AS without_duty,
+       coalesce(sum(never_ever) FILTER (WHERE has_duty), 0)::bigint AS never_connected,
+       coalesce(sum(n_never) FILTER (WHERE has_duty), 0)::bigint AS shown_never,
+       coalesce(sum(n_online) FILTER (WHERE has_duty), 0)::bigint AS online,
+       coalesce(sum(n_degraded) FILTER (WHERE has_duty), 0)::bigint AS degraded,
+       coalesce(sum(n_offline) FILTER (WHERE has_duty), 0)::bigint AS offline,
+       coalesce(sum(n_unknown) FILTER (WHERE has_duty), 0)::bigint AS unknown,
+       coalesce(sum(n_suspended) FILTER (WHERE has_duty), 0)::bigint AS suspended
+  FROM counted c JOIN jurisdiction j ON j.district = c.district
+ GROUP BY c.district, j.name
+ ORDER BY c.district
+ LIMIT 10000;
+
+-- name: report_changes
+-- Committed facts after a given one, in order: the live events again. $1 seq, $2, $3 region, $4 limit
+SELECT e.seq, e.source_id, e.district, e.kind, e.at, e.received_at, e.reason, e.state_after, e.unknown_after, s.gb_id,
+       s.site_id
+  FROM evidence e JOIN source s ON s.source_id = e.source_id
+ WHERE e.seq > $1 AND e.district BETWEEN $2 AND $3
+ ORDER BY e.seq
+ LIMIT $4;
+
+-- name: report_last_change
+-- The newest committed fact, or null.
+SELECT max(seq) FROM evidence;
