@@ -1,4 +1,5 @@
 # Sourced by deploy/run and deploy/test: installs what is missing, and says so.
+# shellcheck shell=bash disable=SC2034,SC2154
 # Needs $root, the checkout. Exit codes are those of `deploy/run --help`.
 
 readonly EXIT_USAGE=2 EXIT_PACKAGES=3 EXIT_PYTHON=4 EXIT_INSTALL=5

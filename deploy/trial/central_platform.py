@@ -44,14 +44,20 @@ class Arrival:
     key_frames: int = 0
     size: int = 0
     reported: int = 0
+    is_key: bool = False
 
     def count(self, _pad: Gst.Pad, probe: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-        """Count one whole picture; runs in GStreamer's streaming thread."""
+        """Count the pictures; runs in GStreamer's streaming thread.
+
+        A picture may come in several buffers (parameter sets, slices); the marker is on its last.
+        """
         buffer = probe.get_buffer()
-        self.frames += 1
         self.size += buffer.get_size()
-        if not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT):
-            self.key_frames += 1
+        self.is_key = self.is_key or not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT)
+        if buffer.has_flags(Gst.BufferFlags.MARKER):
+            self.frames += 1
+            self.key_frames += self.is_key
+            self.is_key = False
         return Gst.PadProbeReturn.OK
 
 
