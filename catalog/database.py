@@ -364,11 +364,12 @@ def translated(place: str) -> Iterator[None]:
         yield
     except CatalogError:
         raise
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        # Their details repeat the values of the row; a traceback in the log would show them too.
+        raise _from_server(place, error) from None
     except asyncpg.PostgresError as error:
         raise _from_server(place, error) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        if isinstance(error, ValueError):  # asyncpg's own DataError; its text repeats the value
-            raise QueryFailed(f"{place}: a parameter does not fit its type in the statement") from error
         # InternalClientError was seen five times in one server restart: it is the protocol torn in mid-answer.
         if "the server expects" in str(error):
             raise QueryFailed(f"{place}: {error}") from error
@@ -381,9 +382,11 @@ def translated(place: str) -> Iterator[None]:
 
 
 def _from_server(place: str, error: asyncpg.PostgresError) -> CatalogError:
-    # The message alone: `detail` repeats the values of the offending row.
     state = error.sqlstate or ""
-    text = f"{place}: {error.args[0] if error.args else type(error).__name__} ({state})"
+    # The message alone: `detail` repeats the values of the offending row, a DataError's message one of them.
+    is_silent = isinstance(error, asyncpg.DataError) or not error.args
+    reason = f"a value does not fit: {type(error).__name__}" if is_silent else error.args[0]
+    text = f"{place}: {reason} ({state})"
     if state.startswith(_AWAY) or isinstance(error, asyncpg.PostgresConnectionError):
         return DatabaseAway(text)
     if state.startswith(_REFUSED):
