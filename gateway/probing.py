@@ -8,6 +8,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from adapters.base import RtspTarget
@@ -49,8 +50,18 @@ class ProbeOutcomes(Protocol):
         """Take in contact with the device."""
 
 
+@dataclass(frozen=True)
+class ProbeLimits:
+    """How probes are bounded."""
+
+    timeout: float = 10.0
+    "Seconds for one probe, connection included."
+    concurrency: int = 256
+    "Probes at once."
+
+
 class Prober:
-    """Runs the probes that are due, at most `concurrency` at once."""
+    """Runs the probes that are due."""
 
     def __init__(
         self,
@@ -58,10 +69,8 @@ class Prober:
         outcomes: ProbeOutcomes,
         target_of: Callable[[int], RtspTarget | None],
         clock: Clock,
-        *,
         metrics: Metrics,
-        timeout: float = 10.0,
-        concurrency: int = 256,
+        limits: ProbeLimits,
     ) -> None:
         """Prepare; `target_of` gives the endpoint of a source that may be contacted now, or None."""
         self._liveness = liveness
@@ -69,15 +78,14 @@ class Prober:
         self._target_of = target_of
         self._clock = clock
         self._metrics = metrics
-        self._timeout = timeout
-        self._concurrency = concurrency
+        self._limits = limits
         self._running = 0
 
     async def run(self) -> None:
         """Probe for ever; ends only by cancellation."""
         async with asyncio.TaskGroup() as group:
             while True:
-                room = self._concurrency - self._running
+                room = self._limits.concurrency - self._running
                 for source_id in self._liveness.due(self._clock.monotonic(), room):
                     target = self._target_of(source_id)
                     if target is not None:
@@ -87,7 +95,7 @@ class Prober:
 
     async def _ask(self, source_id: int, target: RtspTarget) -> None:
         try:
-            await probe(target, timeout=self._timeout)
+            await probe(target, timeout=self._limits.timeout)
         except AdapterError as error:
             self._failed(source_id, error)
         else:
