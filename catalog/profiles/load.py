@@ -209,7 +209,9 @@ def parse_profile(document: bytes, permitted: tuple[LocationType, ...]) -> Profi
         raise ProfileError(f"profile: {_explained(error)}") from error
     both = {item.value for item in permitted} & {item.location for item in record.forbidden_locations}
     if both:
-        raise ProfileError(f"profile {record.name}: permitted and forbidden at once: {', '.join(sorted(both))}")
+        raise ProfileError(
+            f"profile {record.name}: permitted and forbidden at once: {', '.join(sorted(both))}"
+        )
     return _profile(record, permitted)
 
 
@@ -255,7 +257,8 @@ def _profile(record: _ProfileFile, permitted: tuple[LocationType, ...]) -> Profi
         location_types=permitted,
         duty_bases=tuple(DutyBasis(item.requirement, item.value(), item.duty) for item in record.duty_bases),
         requirements=tuple(
-            Requirement(item.id, rank, item.article.value(), item.text.value()) for item in record.requirements
+            Requirement(item.id, rank, item.article.value(), item.text.value())
+            for item in record.requirements
         ),
         layers=(record.name,),
     )
