@@ -253,10 +253,14 @@ class Cluster:
         return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
     def _is_our_server(self, pid: int) -> bool:
-        # PostgreSQL works inside its data folder; a number that was given to another process does not.
+        # PostgreSQL works inside its data folder; a process that got the same number later does not.
+        process = Path(f"/proc/{pid}")
         try:
-            return Path(f"/proc/{pid}/cwd").samefile(self._data)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return process.joinpath("cwd").samefile(self._data)
+        except PermissionError:
+            # Root in a container may not look there (no CAP_SYS_PTRACE); the command line is open to all.
+            return os.fsencode(self._data) in process.joinpath("cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
             return False
 
     async def _end(self, pid: int) -> None:
