@@ -74,13 +74,15 @@ class Authorisation:
 class AuthorisedNetworks:
     """A set of authorisation records held in memory, asked before every connection.
 
-    The cost of a question grows with the number of different prefix lengths, not of records.
+    The cost of a question grows with the number of different prefix lengths, not of records. A record of a
+    network that `refuse_public` refuses covers nothing, however it came into the catalog.
     """
 
     def __init__(self, authorisations: Iterable[Authorisation] = ()) -> None:
         self._by_network: dict[Network, list[Authorisation]] = {}
         for authorisation in authorisations:
-            self._by_network.setdefault(authorisation.network, []).append(authorisation)
+            if may_be_authorised(authorisation.network):
+                self._by_network.setdefault(authorisation.network, []).append(authorisation)
         lengths = {(network.version, network.prefixlen) for network in self._by_network}
         # The longest prefix first: the most specific record answers.
         self._lengths = sorted(lengths, key=lambda pair: -pair[1])
@@ -167,6 +169,15 @@ def parse_network(text: str) -> Network:
         zh = f"「{shown}」的主机位不为零:是否指 {loose}?"
         raise NetworkRefused(zh, f"{shown!r} has bits set after its prefix: did you mean {loose}?")
     return loose
+
+
+def may_be_authorised(network: Network) -> bool:
+    """Tell whether `refuse_public` lets `network` pass."""
+    try:
+        refuse_public(network)
+    except NetworkRefused:
+        return False
+    return True
 
 
 def refuse_public(cidr: str | Network) -> Network:

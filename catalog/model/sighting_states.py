@@ -25,8 +25,8 @@ class DecisionRefused(ValueError):
     """Raised when a decision about a sighting cannot be carried out; nothing was changed.
 
     Attributes:
-        cause: one stable word: `sighting_unknown`, `source_unknown`, `wrong_state`, `ambiguous`,
-            `source_rejected`, `address_taken`, `attested_elsewhere` or `path_invalid`.
+        cause: one stable word: `wrong_state`, `ambiguous`, `source_rejected`, `address_taken`,
+            `attested_elsewhere`, `path_invalid` or `reason_missing`.
         reason: why, for the operator.
     """
 
@@ -56,6 +56,8 @@ TRANSITIONS: Final[Mapping[tuple[State | None, SightingEvent], State]] = Mapping
         (State.AWAITING_CONFIRMATION, SightingEvent.ACCEPT): State.ACCEPTED,
         (State.MATCHED, SightingEvent.ACCEPT): State.ACCEPTED,
         (State.REFUSED, SightingEvent.ACCEPT): State.ACCEPTED,
+        # A recorder shows once and holds many sources: each of its channels is accepted in turn.
+        (State.ACCEPTED, SightingEvent.ACCEPT): State.ACCEPTED,
         (State.QUARANTINED, SightingEvent.REFUSE): State.REFUSED,
         (State.AWAITING_CONFIRMATION, SightingEvent.REFUSE): State.REFUSED,
         (State.MATCHED, SightingEvent.REFUSE): State.REFUSED,
