@@ -7,8 +7,8 @@ import pytest
 from catalog.model.rollup import SiteCounts, SiteStatus, incomplete_connection, site_status
 
 
-def show(*, ever: bool = True, removal: bool = False, **counts: int) -> SiteStatus:
-    return site_status(SiteCounts(**counts), removal_approved=removal, ever_connected=ever)
+def show(counts: SiteCounts, *, ever: bool = True, removal: bool = False) -> SiteStatus:
+    return site_status(counts, removal_approved=removal, ever_connected=ever)
 
 
 @pytest.mark.parametrize(
@@ -27,20 +27,20 @@ def show(*, ever: bool = True, removal: bool = False, **counts: int) -> SiteStat
     ],
 )
 def test_first_matching_row_wins(expected: SiteStatus, counts: dict[str, int]) -> None:
-    assert show(**counts) is expected
+    assert show(SiteCounts(**counts)) is expected
 
 
 def test_a_site_of_which_nothing_ever_connected_is_never_connected() -> None:
-    assert show(never=3, ever=False) is SiteStatus.NEVER_CONNECTED
+    assert show(SiteCounts(never=3), ever=False) is SiteStatus.NEVER_CONNECTED
 
 
 def test_an_empty_site_is_removed_only_with_an_approved_removal() -> None:
-    assert show(removal=True) is SiteStatus.REMOVED
+    assert show(SiteCounts(), removal=True) is SiteStatus.REMOVED
 
 
-def _expected(
-    never: int, online: int, degraded: int, offline: int, unknown: int, suspended: int, ever: bool
-) -> str:
+def _expected(counts: SiteCounts, *, ever: bool) -> str:
+    never, online, degraded, offline = counts.never, counts.online, counts.degraded, counts.offline
+    unknown, suspended = counts.unknown, counts.suspended
     total = never + online + degraded + offline + unknown + suspended
     rows = [
         ("empty", total == 0),
@@ -57,10 +57,9 @@ def _expected(
 def test_the_table_is_total_over_all_counts_from_0_to_3() -> None:
     wrong = [
         counts
-        for counts in product(range(4), repeat=6)
+        for counts in (SiteCounts(*numbers) for numbers in product(range(4), repeat=6))
         for ever in (False, True)
-        if site_status(SiteCounts(*counts), removal_approved=False, ever_connected=ever)
-        != _expected(*counts, ever)
+        if site_status(counts, removal_approved=False, ever_connected=ever) != _expected(counts, ever=ever)
     ]
 
     assert wrong == []

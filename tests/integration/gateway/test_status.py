@@ -1,0 +1,359 @@
+"""The status service on a real catalog: every transition exactly once, and nothing shown that is not stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+
+from catalog.database import Database
+from catalog.model.connectivity import DegradeReason, State
+from catalog.model.display import Displayed, UnknownReason
+from catalog.observations import Contact, Observations, StatusChange, WriterReplaced
+from gateway.liveness import Liveness, LivenessRules
+from gateway.status import FlappingRule, StatusService
+from tests.clock import HandClock
+from tests.postgres import PostgresServer
+from tests.seed import GATEWAY, NOW, seed_roll
+
+pytestmark = pytest.mark.postgres
+
+
+@dataclass
+class Bench:
+    """One run of a gateway over a database, with its clock."""
+
+    database: Database
+    clock: HandClock
+    service: StatusService
+
+    async def probe(self, source_id: int, *, answers: bool, turns: int = 1) -> None:
+        """Let one interval pass and ask, `turns` times."""
+        for _ in range(turns):
+            self.clock.advance(60)
+            if answers:
+                self.service.alive(source_id, at=self.clock.monotonic())
+            else:
+                self.service.missed(source_id, at=self.clock.monotonic(), cause="timeout")
+            self.service.judge()
+            await self.service.flush()
+
+    async def connect(self, *source_ids: int) -> None:
+        """Prove first connections."""
+        self.clock.advance(1)
+        for source_id in source_ids:
+            self.service.connected(source_id, at=self.clock.monotonic(), detail={"codec": "H264"})
+        await self.service.flush()
+
+    def shown(self, source_id: int) -> Displayed:
+        view = self.service.view(source_id)
+        assert view is not None
+        return view.displayed
+
+
+async def begin(database: Database, clock: HandClock | None = None, **options: int) -> Bench:
+    clock = clock or HandClock(NOW)
+    liveness = Liveness(LivenessRules(), started=clock.monotonic())
+    service = StatusService(Observations(database, GATEWAY), liveness, clock, **options)  # type: ignore[arg-type]
+    await service.start()
+    return Bench(database, clock, service)
+
+
+async def history(database: Database, source_id: int) -> list[tuple[str, datetime, datetime]]:
+    async with database.raw_connection() as connection:
+        rows = await connection.fetch(
+            "SELECT state, started_at, ended_at FROM connectivity_interval WHERE source_id = $1 ORDER BY ended_at",
+            source_id,
+        )
+    return [(row["state"], row["started_at"], row["ended_at"]) for row in rows]
+
+
+async def facts(database: Database, source_id: int) -> list[tuple[str, str | None, str]]:
+    async with database.raw_connection() as connection:
+        rows = await connection.fetch(
+            "SELECT kind, reason, state_after FROM evidence WHERE source_id = $1 ORDER BY seq", source_id
+        )
+    return [(row["kind"], row["reason"], row["state_after"]) for row in rows]
+
+
+async def overlays(database: Database) -> list[tuple[int | None, str, float]]:
+    async with database.raw_connection() as connection:
+        rows = await connection.fetch("SELECT * FROM overlay_interval ORDER BY overlay_id")
+    return [(r["source_id"], r["reason"], (r["ended_at"] - r["started_at"]).total_seconds()) for r in rows]
+
+
+async def rollups_differ_from_a_recount(database: Database) -> list[object]:
+    async with database.raw_connection() as connection:
+        before = await connection.fetch("SELECT * FROM site_rollup ORDER BY site_id")
+        districts = await connection.fetch("SELECT * FROM district_rollup ORDER BY district")
+        await connection.execute("SELECT recount_rollups(array_agg(site_id)) FROM site")
+        after = await connection.fetch("SELECT * FROM site_rollup ORDER BY site_id")
+        recounted = await connection.fetch("SELECT * FROM district_rollup ORDER BY district")
+    return [
+        pair for pair in zip([*before, *districts], [*after, *recounted], strict=True) if pair[0] != pair[1]
+    ]
+
+
+async def test_a_killed_camera_is_offline_from_one_interval_after_its_last_answer_and_comes_back(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    await bench.connect(source)
+    connected_at = bench.clock.now()
+    await bench.probe(source, answers=True)
+    last_answer = bench.clock.now()
+    await bench.probe(source, answers=False, turns=2)
+    still = bench.shown(source)
+    await bench.probe(source, answers=False)
+    gone = bench.shown(source)
+    await bench.probe(source, answers=True)
+    back_at = bench.clock.now()
+    first = NOW - timedelta(days=30)
+
+    assert (still, gone, bench.shown(source)) == (Displayed.ONLINE, Displayed.OFFLINE, Displayed.ONLINE)
+    assert await history(database, source) == [
+        ("never_connected", first, connected_at),
+        ("online", connected_at, last_answer + timedelta(seconds=60)),
+        ("offline", last_answer + timedelta(seconds=60), back_at),
+    ]
+    assert await facts(database, source) == [
+        ("connected", None, "online"),
+        ("lost", "timeout", "offline"),
+        ("alive", None, "online"),
+    ]
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_answers_alone_never_make_a_first_connection(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    bench.service.seen(source, at=bench.clock.monotonic())
+    await bench.probe(source, answers=True, turns=3)
+    async with database.raw_connection() as connection:
+        seen_at = await connection.fetchval("SELECT seen_at FROM connectivity WHERE source_id = $1", source)
+
+    assert bench.shown(source) is Displayed.NEVER_CONNECTED
+    assert seen_at is not None
+    assert await facts(database, source) == []
+
+
+async def test_after_kill_9_at_most_restart_grace_shows_and_no_since_moves(database: Database) -> None:
+    online, offline, never = (await seed_roll(database)).source_ids[:3]
+    first = await begin(database)
+    await first.connect(online, offline)
+    for _ in range(4):
+        await first.probe(offline, answers=False)
+        first.service.alive(online, at=first.clock.monotonic())
+    async with database.raw_connection() as connection:
+        before = await connection.fetch("SELECT source_id, state, since FROM connectivity ORDER BY source_id")
+    first.clock.advance(30)
+    second = await begin(database, first.clock)
+    shown = [second.shown(source) for source in (online, offline, never)]
+    async with database.raw_connection() as connection:
+        after = await connection.fetch("SELECT source_id, state, since FROM connectivity ORDER BY source_id")
+    await second.probe(online, answers=True)
+    for _ in range(3):
+        await second.probe(offline, answers=False)
+        second.service.alive(online, at=second.clock.monotonic())
+
+    assert shown == [Displayed.UNKNOWN, Displayed.UNKNOWN, Displayed.NEVER_CONNECTED]
+    assert before == after
+    assert second.shown(online) is Displayed.ONLINE
+    assert second.shown(offline) is Displayed.OFFLINE
+    assert [row for row in await overlays(database) if row[0] is None] == [(None, "gateway_down", 30.0)]
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_an_outage_of_the_database_is_unknown_and_loses_no_transition(postgres: PostgresServer) -> None:
+    with postgres.copy() as url:
+        async with Database(url) as database:
+            source = (await seed_roll(database)).source_ids[0]
+            bench = await begin(database)
+            await bench.connect(source)
+            shown_before = bench.shown(source)
+        # The pool is closed: every statement now raises DatabaseAway, as with a server that is gone.
+        await bench.probe(source, answers=False, turns=3)
+        shown_away, stored = bench.shown(source), bench.service.is_stored
+        async with Database(url) as again:
+            bench.service._observations._database = again
+            bench.clock.advance(1)
+            await bench.service.flush()
+            closed = [row[0] for row in await history(again, source)]
+            outages = [row for row in await overlays(again) if row[1] == "database_away"]
+
+    assert (shown_before, shown_away, stored) == (Displayed.ONLINE, Displayed.ONLINE, False)
+    assert bench.shown(source) is Displayed.OFFLINE
+    assert closed == ["never_connected", "online"]
+    assert [row[2] for row in outages] == [181.0]
+
+
+async def test_a_batch_whose_commit_was_not_acknowledged_may_be_written_again(database: Database) -> None:
+    class Forgetful(Observations):
+        """Writes for real, and forgets that it did."""
+
+        forget = False
+
+        async def write(
+            self, changes: Sequence[StatusChange], contacts: Sequence[Contact], *, observed_until: datetime
+        ) -> None:
+            await super().write(changes, contacts, observed_until=observed_until)
+            if self.forget and changes:
+                self.forget = False
+                await super().write(changes, contacts, observed_until=observed_until)
+
+    source = (await seed_roll(database)).source_ids[0]
+    clock = HandClock(NOW)
+    observations = Forgetful(database, GATEWAY)
+    bench = Bench(
+        database,
+        clock,
+        StatusService(observations, Liveness(LivenessRules(), started=clock.monotonic()), clock),
+    )
+    await bench.service.start()
+    await bench.connect(source)
+    observations.forget = True
+    for _ in range(3):
+        bench.clock.advance(60)
+        bench.service.missed(source, at=bench.clock.monotonic(), cause="timeout")
+    bench.service.judge()
+    bench.clock.advance(1)
+    bench.service.alive(source, at=bench.clock.monotonic())
+    await bench.service.flush()
+
+    assert [row[0] for row in await history(database, source)] == ["never_connected", "online", "offline"]
+    assert len(await facts(database, source)) == 3
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_an_older_start_of_the_gateway_can_no_longer_write(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    old = await begin(database)
+    await begin(database, old.clock)
+    old.service.connected(source, at=old.clock.monotonic())
+
+    with pytest.raises(WriterReplaced):
+        await old.service.flush()
+    assert await facts(database, source) == []
+
+
+async def test_lost_media_degrades_only_a_source_that_still_answers(database: Database) -> None:
+    talking, silent = (await seed_roll(database)).source_ids[:2]
+    bench = await begin(database)
+    await bench.connect(talking, silent)
+    bench.clock.advance(10)
+    for source in (talking, silent):
+        bench.service.impaired(source, DegradeReason.NO_MEDIA, at=bench.clock.monotonic())
+    bench.clock.advance(50)
+    bench.service.alive(talking, at=bench.clock.monotonic())
+    await bench.probe(silent, answers=False, turns=3)
+    degraded = bench.service.view(talking)
+    bench.service.restored(talking, DegradeReason.NO_MEDIA, at=bench.clock.monotonic())
+    await bench.service.flush()
+
+    assert degraded is not None
+    assert (degraded.displayed, degraded.reasons) == (Displayed.DEGRADED, (DegradeReason.NO_MEDIA,))
+    assert degraded.since == NOW + timedelta(seconds=11)
+    assert bench.shown(silent) is Displayed.OFFLINE
+    assert bench.shown(talking) is Displayed.ONLINE
+    assert [kind for kind, _, _ in await facts(database, silent)] == ["connected", "lost"]
+
+
+async def test_a_clock_set_back_an_hour_changes_no_status_and_makes_no_negative_interval(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    await bench.connect(source)
+    bench.clock.step(-3600)
+    await bench.probe(source, answers=True)
+    after_step = bench.shown(source)
+    await bench.probe(source, answers=False, turns=3)
+    lost = bench.shown(source)
+    await bench.probe(source, answers=True)
+    intervals = await history(database, source)
+
+    assert (after_step, lost, bench.shown(source)) == (Displayed.ONLINE, Displayed.OFFLINE, Displayed.ONLINE)
+    assert all(start < end for _, start, end in intervals)
+    assert [state for state, _, _ in intervals] == ["never_connected", "online", "offline"]
+
+
+async def test_six_turns_in_an_hour_mark_a_source_as_flapping_and_hide_none(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database, flapping=FlappingRule(6, 3600))  # type: ignore[arg-type]
+    await bench.connect(source)
+    for _ in range(3):
+        await bench.probe(source, answers=False, turns=3)
+        await bench.probe(source, answers=True)
+    flapping = bench.service.view(source)
+    await bench.probe(source, answers=True, turns=70)
+    settled = bench.service.view(source)
+
+    assert flapping is not None
+    assert settled is not None
+    assert (flapping.flapping, settled.flapping) == (True, False)
+    assert len(await history(database, source)) == 7
+
+
+async def test_what_the_roll_adds_and_retires_is_taken_in_without_a_restart(database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    bench = await begin(database)
+    await bench.connect(seeded.source_ids[0])
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE connectivity SET counted = false WHERE source_id = $1", seeded.source_ids[1]
+        )
+    await bench.service.reload()
+
+    assert bench.service.view(seeded.source_ids[1]) is None
+    assert bench.service.view_by_code(seeded.codes[1]) is None
+    assert bench.shown(seeded.source_ids[0]) is Displayed.ONLINE
+
+
+async def test_listeners_hear_what_is_stored_in_order(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    with bench.service.feed.listen() as listener:
+        await bench.connect(source)
+        await bench.probe(source, answers=False, turns=3)
+        heard = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+
+    assert [(event.kind, event.state) for event in heard] == [
+        ("connected", State.ONLINE),
+        ("lost", State.OFFLINE),
+    ]
+    assert heard[0].seq < heard[1].seq
+    assert bench.service.feed.after(heard[0].seq) == heard[1:]
+
+
+async def test_changes_beyond_the_limit_are_dropped_oldest_first_and_counted(database: Database) -> None:
+    seeded = await seed_roll(database)
+    bench = await begin(database, pending_limit=3)
+    for source in seeded.source_ids[:5]:
+        bench.service.connected(source, at=bench.clock.monotonic() + 1)
+
+    assert (bench.service.waiting, bench.service.dropped) == (3, 2)
+
+
+async def test_unknown_of_a_suspected_common_cause_is_closed_without_trace_when_it_was_not_us(
+    database: Database,
+) -> None:
+    seeded = await seed_roll(database, count=20)
+    bench = await begin(database)
+    await bench.connect(*seeded.source_ids)
+    for _ in range(3):
+        bench.clock.advance(60)
+        for source in seeded.source_ids:
+            bench.service.missed(source, at=bench.clock.monotonic(), cause="unreachable")
+    bench.service.judge()
+    await bench.service.flush()
+    suspected = {view.unknown for view in bench.service.views()}
+    bench.clock.advance(300)
+    bench.service.judge()
+    await bench.service.flush()
+
+    assert suspected == {UnknownReason.COMMON_CAUSE_SUSPECTED}
+    assert {view.displayed for view in bench.service.views()} == {Displayed.OFFLINE}
+    assert {view.since for view in bench.service.views()} == {NOW + timedelta(seconds=61)}
+    assert await overlays(database) == []
+    assert await rollups_differ_from_a_recount(database) == []
