@@ -76,6 +76,11 @@ class Session(ABC):
         return self._exchange.refusals
 
     @property
+    def challenged(self) -> bool:
+        """Return whether the peer has asked for a credential on this connection."""
+        return self._exchange.challenged
+
+    @property
     def keepalive_interval(self) -> float:
         """Return the seconds between two keepalives."""
         return min(max(self._session_timeout * KEEPALIVE_FRACTION, 1.0), MAX_KEEPALIVE_INTERVAL)

@@ -189,6 +189,8 @@ class RelayEnded:
     retryable: bool
     status: int = 0
     "The source's status code where it refused, else 0."
+    refusals: int = 0
+    "How often the source refused our credential in this session."
     detail: str = ""
     "One line for people; names the peer, holds no secret."
     was_playing: bool = False

@@ -1,0 +1,196 @@
+"""One RTSP connection over TCP or TLS: feeds a sans-IO session, passes media runs on. Owns its socket."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+from adapters.base import RtspTarget
+from adapters.errors import AdapterError, LocalProtocolError, PeerClosed
+from adapters.rtsp.client import open_transport
+from adapters.rtsp.message import MessageParser
+from adapters.rtsp.session import Closed, Event, Session
+from gateway.relay.chunk import MediaChunk
+from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
+
+Take = Callable[[MediaChunk, int], None]
+
+
+class RtspConnection(asyncio.BufferedProtocol):
+    """A connection to one peer, for one session, for one source; never used again.
+
+    Args:
+        shared: the worker's receive buffer.
+        peer: `host:port` for errors.
+        on_event: is given each event of the session, synchronously: what it sets holds for the very
+            next byte of the same chunk.
+        take: is given the media runs; None to pass over all media.
+        on_room: is called when the connection takes more again after `is_congested`.
+    """
+
+    def __init__(
+        self,
+        shared: SharedBuffer,
+        peer: str,
+        on_event: Callable[[Event], None],
+        take: Take | None = None,
+        on_room: Callable[[], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._shared = shared
+        self._peer = peer
+        self._on_event = on_event
+        self._on_room = on_room
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._parser = MessageParser(peer=peer)
+        self._timer: asyncio.TimerHandle | None = None
+        self._begin = 0
+        self.reader: Final = ChunkReader(shared, self, take)
+        self.ended: Final[asyncio.Future[None]] = self._loop.create_future()
+        "Done when the connection is of no further use; holds the error unless we closed it."
+        self.is_congested = False
+        "Whether writing more now would only pile up in this process."
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Return the transport.
+
+        Raises:
+            LocalProtocolError: there is no connection yet.
+        """
+        if self._transport is None:
+            raise LocalProtocolError("not connected", peer=self._peer)
+        return self._transport
+
+    def start(self, session: Session) -> None:
+        """Lead `session` over this connection from now on."""
+        self._session = session
+        self._parser = MessageParser(session.leniency, peer=self._peer)
+        self._pump()
+
+    def fail(self, error: BaseException) -> None:
+        """End at once because of `error`; the first one counts."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            # Whoever waits sees it; nobody waits once the session is being torn down.
+            self.ended.exception()
+        self._disarm()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self, within: float) -> None:
+        """End cleanly: TEARDOWN, its answer or `within` seconds, then the socket."""
+        try:
+            if self._session is not None and not self.ended.done():
+                self._session.close(self._loop.time())
+                self._pump()
+                async with asyncio.timeout(within):
+                    await asyncio.wait((self.ended,))
+        except (AdapterError, TimeoutError):
+            pass
+        finally:
+            self._disarm()
+            if not self.ended.done():
+                self.ended.set_result(None)
+            if self._transport is not None:
+                self._transport.abort()
+
+    # -- what the transport calls ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        # A cast, because uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the shared buffer is larger
+        """Lend the shared buffer, behind what is left of this connection's last chunk."""
+        self._begin = self.reader.begin()
+        return self._shared.view[self._begin : self._begin + READ_SIZE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Handle what was read, to its end."""
+        try:
+            self.reader.end(self._begin + nbytes, self._loop.time())
+        except AdapterError as error:
+            self.fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end; an error that is not the network's is passed on as it is."""
+        if exc is None or isinstance(exc, OSError | ssl.SSLError):
+            reason = "closed the connection" if exc is None else f"connection lost: {exc}"
+            self.fail(PeerClosed(reason, peer=self._peer))
+        else:
+            self.fail(exc)
+
+    def pause_writing(self) -> None:
+        """Note that the transport's buffer is full."""
+        self.is_congested = True
+
+    def resume_writing(self) -> None:
+        """Note that the transport takes more."""
+        self.is_congested = False
+        if self._on_room is not None:
+            self._on_room()
+
+    # -- what the reader calls ---------------------------------------------------------------------
+
+    @property
+    def in_message(self) -> bool:
+        """Whether an RTSP message has begun and not ended."""
+        return self._parser.in_message
+
+    def receive(self, data: bytearray, start: int, end: int) -> int:
+        """Take a message, or a part of it, from `data[start:end]`."""
+        with memoryview(data) as whole, whole[start:end] as part:
+            message, used = self._parser.receive(part)
+        if message is not None and self._session is not None:
+            self._session.receive(message, self._loop.time())
+            self._pump()
+        return start + used
+
+    # -- the session -------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Write what the session wants to say, tell what happened, and set its timer."""
+        session = self._session
+        if session is None or self.ended.done():
+            return
+        if out := session.bytes_to_send():
+            self.transport.write(out)
+        for event in session.events():
+            if isinstance(event, Closed):
+                self._disarm()
+                if not self.ended.done():
+                    self.ended.set_result(None)
+                return
+            self._on_event(event)
+        self._disarm()
+        deadline = session.deadline()
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._handle_timer)
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        if self._session is None or self.ended.done():
+            return
+        try:
+            self._session.handle_timer(self._loop.time())
+        except AdapterError as error:
+            self.fail(error)
+            return
+        self._pump()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def connect(target: RtspTarget, connection: RtspConnection, within: float) -> None:
+    """Connect `connection` to `target`, proving who it is for RTSPS.
+
+    Raises:
+        AdapterError: as `adapters.rtsp.client.open_transport`.
+    """
+    await open_transport(target, within, lambda: connection)

@@ -1,0 +1,208 @@
+"""The control plane's side of the relay: which source runs in which worker, and what is known of it.
+
+async with RelayManager(clock) as relays:
+    relays.start(spec)
+    batch = await relays.take()
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from adapters.base import SourceKey
+from gateway.clock import Clock
+from gateway.relay.inbox import EventInbox
+from gateway.relay.process import WorkerSlot
+from gateway.relay.protocol import (
+    Counters,
+    Event,
+    EventsLost,
+    MediaAlive,
+    RelayCounters,
+    RelayEnded,
+    RelayState,
+    RelayStateChanged,
+    SinkState,
+    SinkStateChanged,
+    WorkerLog,
+    WorkerLost,
+    WorkerReady,
+)
+from gateway.relay.spec import RelaySpec
+from gateway.relay.view import RelaySnapshot, RelayView
+
+logger = logging.getLogger(__name__)
+
+IDLE_TICK: Final = 1.0
+"""Seconds between two looks for on-demand relays that nobody wants any more."""
+
+
+class RelayManager:
+    """Place relays on worker processes and keep them there; an async context manager.
+
+    A worker that dies is replaced, and only its relays start again. A relay that was refused for good
+    (`RelayEnded.retryable` false) is not begun again by itself, in no worker: `start` it anew.
+
+    Args:
+        clock: the gateway's.
+        workers: processes; one a core when None.
+    """
+
+    def __init__(self, clock: Clock, *, workers: int | None = None) -> None:
+        self._clock = clock
+        count = workers if workers is not None else os.cpu_count() or 1
+        self._slots = [WorkerSlot(index, clock, self._on_event, self._on_lost) for index in range(count)]
+        self._placed: dict[SourceKey, WorkerSlot] = {}
+        self._views: dict[SourceKey, RelayView] = {}
+        self._inbox = EventInbox()
+        self._tasks = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
+        self._is_leaving = False
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        for slot in self._slots:
+            self._running.append(self._tasks.create_task(slot.run(), name=f"relay worker {slot.index}"))
+        self._running.append(self._tasks.create_task(self._stop_idle(), name="relay idle stop"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let all workers take their leave, at most `process.LEAVE` seconds."""
+        self._is_leaving = True
+        for task in self._running:
+            task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    def start(self, spec: RelaySpec, *, idle_stop: float | None = None) -> None:
+        """Run `spec`; the same spec again only touches it, another one of the source replaces it.
+
+        Args:
+            spec: what to relay.
+            idle_stop: for a relay on demand, seconds without `start` or `touch` until it is stopped.
+        """
+        now = self._clock.monotonic()
+        view = self._views.get(spec.source_id)
+        slot = self._placed.get(spec.source_id)
+        is_running = slot is not None and slot.specs.get(spec.source_id) == spec
+        if view is None or not is_running:
+            now_utc = self._clock.now()
+            view = self._views[spec.source_id] = RelayView(spec, now_utc, now_utc)
+            slot = slot or min(self._slots, key=lambda each: (len(each.specs), each.bitrate, each.index))
+            self._placed[spec.source_id] = slot
+            slot.start(spec)
+        view.idle_stop, view.touched_at = idle_stop, now
+
+    def touch(self, source_id: SourceKey) -> bool:
+        """Say that a relay on demand is still wanted; return whether there is such a relay."""
+        view = self._views.get(source_id)
+        if view is not None:
+            view.touched_at = self._clock.monotonic()
+        return view is not None
+
+    def stop(self, source_id: SourceKey, reason: str) -> bool:
+        """End a relay; return whether there was one. `RelayEnded` follows unless it had ended already."""
+        slot = self._placed.pop(source_id, None)
+        view = self._views.pop(source_id, None)
+        if slot is not None:
+            slot.stop(source_id, reason)
+        return view is not None
+
+    def counters(self) -> Mapping[SourceKey, RelayCounters]:
+        """Return each relay's totals since `start`, over all workers that carried it."""
+        return {source_id: view.total() for source_id, view in self._views.items()}
+
+    def snapshot(self) -> list[RelaySnapshot]:
+        """Return every relay as it stands, also those that were refused and wait for a new `start`."""
+        return [view.snapshot(self._worker_of(source_id)) for source_id, view in self._views.items()]
+
+    def workers(self) -> list[tuple[int | None, int, float]]:
+        """Return process id, number of relays and CPU seconds of each worker."""
+        return [(slot.pid, len(slot.specs), slot.cpu) for slot in self._slots]
+
+    async def take(self) -> list[Event]:
+        """Wait for events and return all there are, oldest first; for one taker.
+
+        At most `inbox.MAX_EVENTS` wait. What is dropped is counted in `EventsLost`, which then stands
+        first: the taker must look at `snapshot` for what it missed. `Counters` and log lines do not
+        come here; `MediaAlive` of a worker is the union since the last call.
+        """
+        return await self._inbox.take()
+
+    # -- what the slots call -----------------------------------------------------------------------
+
+    def _on_event(self, slot: WorkerSlot, event: Event) -> None:
+        match event:
+            case WorkerLog():
+                worker_log = logging.getLogger(event.logger)
+                worker_log.log(event.level, "%s", event.text, extra={"action": event.action})
+            case Counters():
+                self._take_counters(slot, event)
+            case MediaAlive():
+                self._inbox.put_alive(slot.index, event)
+            case WorkerReady() | WorkerLost() | EventsLost():
+                self._inbox.put(event)
+            case _:
+                view = self._views.get(event.source_id)
+                if view is not None:
+                    view.take(event)
+                if isinstance(event, RelayEnded) and not event.retryable and event.cause != "stopped":
+                    slot.forget(event.source_id)
+                self._inbox.put(event)
+
+    def _take_counters(self, slot: WorkerSlot, event: Counters) -> None:
+        slot.cpu = event.cpu
+        slot.bitrate = sum(relay.bitrate for relay in event.relays)
+        for relay in event.relays:
+            view = self._views.get(relay.source_id)
+            if view is not None:
+                view.counters = relay
+
+    def _on_lost(self, slot: WorkerSlot, pid: int) -> None:
+        """Tell for each relay of a lost worker what became of it: the fault is ours, not the source's."""
+        if self._is_leaving:
+            return
+        at, at_utc = self._clock.monotonic(), self._clock.now()
+        self._inbox.put(WorkerLost(at, at_utc, pid, tuple(slot.specs)))
+        for source_id in slot.specs:
+            view = self._views[source_id]
+            view.lose_worker()
+            was_playing = view.state is RelayState.PLAYING
+            events: list[RelayEnded | RelayStateChanged | SinkStateChanged] = [
+                RelayEnded(
+                    source_id,
+                    at,
+                    at_utc,
+                    "worker_lost",
+                    retryable=True,
+                    detail=f"worker {pid} was lost",
+                    was_playing=was_playing,
+                    last_media_at=view.before.last_media_at,
+                ),
+                RelayStateChanged(source_id, at, at_utc, RelayState.WAITING),
+            ]
+            if view.spec.sink is not None:
+                events.append(SinkStateChanged(source_id, at, at_utc, SinkState.IDLE, "worker_lost"))
+            for event in events:
+                view.take(event)
+                self._inbox.put(event)
+
+    def _worker_of(self, source_id: SourceKey) -> int | None:
+        slot = self._placed.get(source_id)
+        return slot.pid if slot is not None and source_id in slot.specs else None
+
+    async def _stop_idle(self) -> None:
+        while True:
+            await self._clock.sleep(IDLE_TICK)
+            now = self._clock.monotonic()
+            idle = [
+                source_id
+                for source_id, view in self._views.items()
+                if view.idle_stop is not None and now - view.touched_at >= view.idle_stop
+            ]
+            for source_id in idle:
+                self.stop(source_id, "idle")

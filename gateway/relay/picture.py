@@ -1,0 +1,206 @@
+"""Key pictures: tell them from others by their first packet, cut one out, decode it once. Sans-IO."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from adapters.media.nal import is_key_frame_start
+from adapters.media.sdp import Format
+from gateway.relay import jpeg
+from gateway.relay.chunk import HEADER, Classifier, Head, MediaChunk, payload_of
+
+MAX_KEY_FRAME: Final = 4 * 1024 * 1024
+"""Most bytes of one key picture that is cut out for decoding."""
+MAX_PIXELS: Final = 8192 * 8192
+"""Larger pictures are refused by the decoder: its memory is the worker's."""
+
+_START_CODE: Final = b"\x00\x00\x00\x01"
+_DECODERS: Final = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}
+# SEI, PPS, delimiter and the two kinds of aggregation: what may stand before a key picture's first slice.
+_H264_UNDECIDED: Final = frozenset({6, 8, 9, 24, 25})
+_H265_UNDECIDED: Final = frozenset({34, 35, 39, 40, 48})
+
+
+def classifier(codec: str) -> Classifier:
+    """Return what tells the key pictures of `codec`: `H264`, `H265` or `JPEG`."""
+    return {"H264": _h264_head, "H265": _h265_head, "JPEG": _jpeg_head}[codec]
+
+
+def _h264_head(payload: memoryview) -> Head:
+    if is_key_frame_start("H264", payload):
+        return Head.KEY
+    return Head.UNDECIDED if len(payload) and payload[0] & 0x1F in _H264_UNDECIDED else Head.OTHER
+
+
+def _h265_head(payload: memoryview) -> Head:
+    if is_key_frame_start("H265", payload):
+        return Head.KEY
+    return Head.UNDECIDED if len(payload) and payload[0] >> 1 & 0x3F in _H265_UNDECIDED else Head.OTHER
+
+
+def _jpeg_head(payload: memoryview) -> Head:
+    return Head.KEY if is_key_frame_start("JPEG", payload) else Head.OTHER
+
+
+class KeyFrameCollector:
+    """Cut one key picture out of the runs of a stream, whole, still in its frames."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def take(self, chunk: MediaChunk) -> bytes | None:
+        """Take in the next run; return a key picture's frames once its end is known, else None.
+
+        A picture ends where the next begins. One longer than `MAX_KEY_FRAME` is given up.
+        """
+        if not self._parts:
+            if not chunk.keys:
+                return None
+            chunk = chunk.since(chunk.keys[0])
+            ends = chunk.pictures[1:]
+        else:
+            ends = chunk.pictures
+        self._parts.append(chunk.data[: ends[0]] if ends else chunk.data)
+        self._size += len(self._parts[-1])
+        if ends:
+            whole = b"".join(self._parts)
+            self.clear()
+            return whole
+        if self._size > MAX_KEY_FRAME:
+            self.clear()
+        return None
+
+    def clear(self) -> None:
+        """Forget the picture under way."""
+        self._parts.clear()
+        self._size = 0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What decoding a key picture told; the picture itself is gone."""
+
+    width: int
+    height: int
+
+
+def decode(frames: bytes, channel: int, chosen: Format) -> Decoded:
+    """Decode one key picture; blocks for some 10 ms, so call it in a thread.
+
+    Args:
+        frames: interleaved frames as `KeyFrameCollector` returns them.
+        channel: that of the video's RTP.
+        chosen: codec and its parameters as described.
+
+    Raises:
+        ValueError: the picture cannot be decoded.
+    """
+    # Imported here: 30 MB of memory that only a worker which verifies needs.
+    import av
+    import av.error
+    import av.logging
+    from av.video.codeccontext import VideoCodecContext
+
+    av.logging.set_level(av.logging.PANIC)
+    data = assemble(frames, channel, chosen)
+    try:
+        context = av.CodecContext.create(_DECODERS[chosen.encoding], "r")
+        assert isinstance(context, VideoCodecContext)
+        context.thread_count = 1
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        pictures = [*context.decode(av.Packet(data)), *context.decode(None)]
+    except av.error.FFmpegError as error:
+        raise ValueError(f"not decodable: {error.strerror}") from error
+    for picture in pictures:
+        if not picture.is_corrupt and picture.width and picture.height:
+            return Decoded(picture.width, picture.height)
+    raise ValueError("the decoder gave no whole picture")
+
+
+def assemble(frames: bytes, channel: int, chosen: Format) -> bytes:
+    """Return the picture in `frames` as its decoder wants it: Annex B, or a JPEG file.
+
+    Raises:
+        ValueError: the payloads do not fit together, or the codec is another one.
+    """
+    payloads = list(_payloads(frames, channel, chosen.payload_type))
+    match chosen.encoding:
+        case "H264":
+            return b"".join((*_parameter_sets(chosen), *_h264_units(payloads)))
+        case "H265":
+            return b"".join((*_parameter_sets(chosen), *_h265_units(payloads)))
+        case "JPEG":
+            return jpeg.assemble(payloads)
+        case other:
+            raise ValueError(f"no decoder for {other!r}")
+
+
+def _payloads(frames: bytes, channel: int, payload_type: int) -> Iterator[bytes]:
+    at = 0
+    view = memoryview(frames)
+    while at + HEADER <= len(frames):
+        after = at + HEADER + int.from_bytes(frames[at + 2 : at + 4], "big")
+        packet = view[at + HEADER : after]
+        if frames[at + 1] == channel and len(packet) > 1 and packet[1] & 0x7F == payload_type:
+            payload = bytes(payload_of(packet))
+            if payload:
+                yield payload
+        at = after
+
+
+def _parameter_sets(chosen: Format) -> Iterator[bytes]:
+    """Yield the parameter sets of the description: streams need not repeat them."""
+    names = ("sprop-vps", "sprop-sps", "sprop-pps", "sprop-parameter-sets")
+    parameters: dict[str, str] = {}
+    for part in (chosen.parameters or "").split(";"):
+        name, _, value = part.partition("=")
+        parameters[name.strip().lower()] = value.strip()
+    for name in names:
+        for text in parameters.get(name, "").split(","):
+            try:
+                unit = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                # The stream may hold good ones; the decoder judges.
+                continue
+            if unit:
+                yield _START_CODE + unit
+
+
+def _h264_units(payloads: list[bytes]) -> Iterator[bytes]:
+    """Yield what RFC 6184, sections 5.6 to 5.8 carries: single units, STAP-A and FU-A."""
+    for payload in payloads:
+        kind = payload[0] & 0x1F
+        if kind == 24:
+            yield from _aggregated(payload, 1)
+        elif kind == 28 and len(payload) > 2:
+            if payload[1] & 0x80:
+                yield _START_CODE + bytes((payload[0] & 0xE0 | payload[1] & 0x1F,))
+            yield payload[2:]
+        else:
+            yield _START_CODE + payload
+
+
+def _h265_units(payloads: list[bytes]) -> Iterator[bytes]:
+    """Yield what RFC 7798, section 4.4 carries: single units, aggregation and fragmentation units."""
+    for payload in payloads:
+        kind = payload[0] >> 1 & 0x3F
+        if kind == 48:
+            yield from _aggregated(payload, 2)
+        elif kind == 49 and len(payload) > 3:
+            if payload[2] & 0x80:
+                yield _START_CODE + bytes((payload[0] & 0x81 | (payload[2] & 0x3F) << 1, payload[1]))
+            yield payload[3:]
+        else:
+            yield _START_CODE + payload
+
+
+def _aggregated(payload: bytes, at: int) -> Iterator[bytes]:
+    while at + 2 < len(payload):
+        size = int.from_bytes(payload[at : at + 2], "big")
+        if size == 0:
+            return
+        yield _START_CODE + payload[at + 2 : at + 2 + size]
+        at += 2 + size

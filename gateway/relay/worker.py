@@ -1,0 +1,220 @@
+"""A relay worker: `python -m gateway.relay.worker FD`, one process that carries the media of its relays.
+
+The control plane starts it with one end of a socket pair as descriptor FD, sends commands and reads
+events there. The worker lives as long as that connection: when the control plane dies, however it
+dies, the worker takes leave of its peers and is gone within `LAST_SECONDS`.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Final
+
+import uvloop
+
+from adapters.base import SourceKey
+from gateway.clock import Clock, SystemClock
+from gateway.relay.facts import Reporter, Totals
+from gateway.relay.link import EventLink, LinkLogHandler
+from gateway.relay.protocol import (
+    Counters,
+    MediaAlive,
+    RelayState,
+    Shutdown,
+    StartRelay,
+    StopRelay,
+    WorkerReady,
+)
+from gateway.relay.reader import SharedBuffer
+from gateway.relay.session import RelaySession, Shared
+from gateway.relay.spec import RelaySpec
+from gateway.relay.udp import PortPool, UdpTick
+from gateway.relay.verification import Decoder
+from gateway.relay.wire import MAX_LINE, decode_command
+from gateway.supervisor import Backoff, keep_running
+
+logger = logging.getLogger(__name__)
+
+TICK: Final = 1.0
+"""Seconds between two counts."""
+LAST_SECONDS: Final = 5.0
+"""Seconds that a worker may take for its leave once the control plane is gone."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Relay:
+    """One source in this worker: session after session, for ever, until stopped or refused for good."""
+
+    def __init__(self, spec: RelaySpec, shared: Shared, link: EventLink, clock: Clock) -> None:
+        self.spec = spec
+        self.totals = Totals(spec)
+        self.task: asyncio.Task[None] | None = None
+        self._shared = shared
+        self._clock = clock
+        self._reporter = Reporter(spec.source_id, clock, link.send)
+
+    async def run(self, previous: asyncio.Task[None] | None) -> None:
+        """Pull again and again; return when another try would not help.
+
+        Args:
+            previous: the relay of the same source before this one. It takes its leave first, for the
+                camera may have no second place; bounded by `bounds.teardown` for source and sink.
+        """
+        if previous is not None:
+            await asyncio.wait((previous,))
+        try:
+            await keep_running(
+                f"relay of {self.spec.source_code} from {self.spec.target.url}",
+                self._run_once,
+                clock=self._clock,
+                # With its spread of a quarter the longest wait is 60 s.
+                backoff=Backoff(first=1.0, longest=48.0),
+                healthy_after=30.0,
+            )
+        finally:
+            self._reporter.enter(RelayState.ENDED)
+
+    async def _run_once(self) -> None:
+        await RelaySession(self.spec, self._shared, self.totals, self._reporter).run()
+
+
+class Worker:
+    """All relays of this process.
+
+    Args:
+        link: where events go.
+        clock: tells the receipt times.
+    """
+
+    def __init__(self, link: EventLink, clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+        self._relays: dict[SourceKey, Relay] = {}
+        self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
+        self._shared = Shared(SharedBuffer(), PortPool(), UdpTick(), Decoder())
+
+    async def run(self, commands: asyncio.StreamReader) -> None:
+        """Obey commands until `Shutdown` or the end of the connection."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                counting = tasks.create_task(self._count(), name="count")
+                self._link.send(WorkerReady(self._clock.monotonic(), self._clock.now(), os.getpid()))
+                try:
+                    await self._obey(commands, tasks)
+                finally:
+                    counting.cancel()
+                    for relay in self._relays.values():
+                        if relay.task is not None:
+                            relay.task.cancel()
+        finally:
+            self._shared.tick.close()
+            self._shared.decoder.close()
+
+    async def _obey(self, commands: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> None:
+        while line := await commands.readline():
+            match decode_command(line):
+                case StartRelay(spec):
+                    previous = self._stop(spec.source_id)
+                    relay = Relay(spec, self._shared, self._link, self._clock)
+                    self._relays[spec.source_id] = relay
+                    relay.task = tasks.create_task(relay.run(previous), name=f"relay {spec.source_code}")
+                case StopRelay(source_id, reason):
+                    logger.info("source %s: stopped: %s", source_id, reason, extra={"action": "relay_stop"})
+                    self._stop(source_id)
+                case Shutdown():
+                    return
+
+    def _stop(self, source_id: SourceKey) -> asyncio.Task[None] | None:
+        """Ask the source's relay to end; return what is still taking its leave."""
+        relay = self._relays.pop(source_id, None)
+        if relay is not None and relay.task is not None:
+            relay.task.cancel()
+            self._leaving[source_id] = relay.task
+        self._leaving = {key: task for key, task in self._leaving.items() if not task.done()}
+        return self._leaving.get(source_id)
+
+    async def _count(self) -> None:
+        while True:
+            await self._clock.sleep(TICK)
+            now, now_utc = self._clock.monotonic(), self._clock.now()
+            alive: list[SourceKey] = []
+            for source_id, relay in self._relays.items():
+                if relay.totals.take_alive():
+                    alive.append(source_id)
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            counters = tuple(relay.totals.counters(now) for relay in self._relays.values())
+            self._link.send(Counters(now, now_utc, usage.ru_utime + usage.ru_stime, counters))
+            if alive:
+                self._link.send(MediaAlive(now, now_utc, tuple(alive)))
+
+
+async def serve(control: socket.socket) -> None:
+    """Serve the control plane at the other end of `control` until it is gone."""
+    reader, writer = await asyncio.open_unix_connection(sock=control, limit=MAX_LINE)
+    link = EventLink(writer)
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    handler = LinkLogHandler(link)
+    root.addHandler(handler)
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # Ctrl-C at a terminal reaches the whole group; it is the control plane that decides.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    try:
+        await Worker(link, SystemClock()).run(reader)
+    except asyncio.CancelledError:
+        # Asked to leave by signal: everything is cleaned up by now.
+        logger.info("worker %d was asked to leave", os.getpid(), extra={"action": "worker_leaves"})
+    finally:
+        root.removeHandler(handler)
+        writer.close()
+
+
+def die_with_parent(control: socket.socket) -> None:
+    """See to it that this process never outlives the control plane by more than `LAST_SECONDS`.
+
+    The signal asks for a clean leave; the thread makes an end even if the event loop hangs.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+    def watch() -> None:
+        poll = select.poll()
+        # Without POLLIN: only the end of the connection wakes this thread.
+        poll.register(control.fileno(), select.POLLRDHUP)
+        poll.poll()
+        threading.Event().wait(LAST_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
+def raise_file_limit() -> None:
+    """Allow as many descriptors as this process may have: a relay takes two, over UDP up to six."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """Run the worker on the descriptor named by the only argument."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.stderr.write("this program is started by the gateway\n")
+        return 2
+    control = socket.socket(fileno=int(sys.argv[1]))
+    die_with_parent(control)
+    raise_file_limit()
+    uvloop.run(serve(control))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
