@@ -32,6 +32,9 @@ RETIRED_SHARE: Final = 0.5
 FEW_SOURCES: Final = 20
 """So many may go without asking."""
 
+MANY_ROWS: Final = 1_000
+"""From so many rows on the planner's statistics are brought up to date first."""
+
 _STAGE_COLUMNS: Final = (
     "row",
     "key",
@@ -219,6 +222,8 @@ async def _compare(
     await transaction.execute("roll_lock", within=TIMEOUT)
     await transaction.execute("roll_stage_create")
     await transaction.copy("roll_stage", _STAGE_COLUMNS, _staged(rows), within=TIMEOUT)
+    if len(rows) >= MANY_ROWS:
+        await transaction.execute("roll_analyze", within=TIMEOUT)
     for name in (
         "roll_stage_index",
         "roll_stage_analyze",

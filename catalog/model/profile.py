@@ -114,7 +114,7 @@ class PublicCatalog:
 
     is_enabled: bool
     requirements: tuple[str, ...]
-    """What orders the publication; empty where nothing does."""
+    """What orders the publication; where nothing does, what the text knows in its place."""
     reason: Bilingual
     """Why it is published, or why not, in a sentence for the public page."""
     suppressed_site_classes: frozenset[str]

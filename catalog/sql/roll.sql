@@ -35,6 +35,10 @@ CREATE UNIQUE INDEX ON roll_stage (key);
 -- Let the planner know how many rows there are.
 ANALYZE roll_stage;
 
+-- name: roll_analyze
+-- After a large import, and before comparing one, the planner would otherwise guess from an almost empty catalog.
+ANALYZE source, site, endpoint, duty, connectivity;
+
 -- name: roll_match_key
 -- Rule 1: the row's identity is known.
 UPDATE roll_stage r SET source_id = s.source_id
