@@ -220,5 +220,15 @@ def _create_key(path: Path) -> None:
                 path.hardlink_to(draft)
         finally:
             draft.unlink()
+        _sync_folder(path.parent)
     except OSError as error:
         raise KeyUnusable(f"credential key {path}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Keep the new key across a power cut: without it every password stored since is lost."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

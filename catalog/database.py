@@ -5,6 +5,7 @@ name of a statement (`catalog.queries`) and its `$1` parameters.
 """
 
 import asyncio
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -167,9 +168,8 @@ class Transaction(Statements):
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Undo what is done inside, and only that, when an error leaves the block."""
-        with translated(self._place):
-            async with self._bound.transaction():
-                yield
+        async with _transaction(self._bound, self._place):
+            yield
 
 
 class Database(Statements):
@@ -252,8 +252,13 @@ class Database(Statements):
     async def _connection(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise DatabaseAway(f"{self._place}: the pool is not open")
-        async with self._pool.acquire(timeout=self._command_timeout) as connection:
+        with translated(self._place):
+            connection = await self._pool.acquire(timeout=self._command_timeout)
+        try:
             yield connection
+        finally:
+            with translated(self._place):
+                await self._pool.release(connection, timeout=self._command_timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -263,9 +268,8 @@ class Database(Statements):
             DatabaseAway: no answer. When it comes from the end of the block, whether the transaction was
                 committed is not known; the writer repeats it, so it must be safe to repeat.
         """
-        with translated(self._place):
-            async with self._connection() as connection, connection.transaction():
-                yield Transaction(connection, self._queries, self._place)
+        async with self._connection() as connection, _transaction(connection, self._place):
+            yield Transaction(connection, self._queries, self._place)
 
     @asynccontextmanager
     async def raw_connection(self) -> AsyncIterator[RawConnection]:
@@ -334,6 +338,25 @@ class Database(Statements):
             raise DatabaseTooOld(f"{self._place}: PostgreSQL {major} is too old, {oldest} or newer is needed")
 
 
+@asynccontextmanager
+async def _transaction(connection: Connection, place: str) -> AsyncIterator[None]:
+    """Open a transaction or savepoint. Errors of the block itself are the caller's and pass unchanged."""
+    transaction = connection.transaction()
+    with translated(place):
+        await transaction.start()
+    is_done = False
+    try:
+        yield
+        is_done = True
+    finally:
+        if not is_done:
+            # A connection that is gone has undone it already, and the block's own error counts.
+            with contextlib.suppress(CatalogError), translated(place):
+                await transaction.rollback()
+    with translated(place):
+        await transaction.commit()
+
+
 def place_of(url: Secret) -> str:
     """Return `host:port/database` of a PostgreSQL URL, without user and password.
 
@@ -348,6 +371,9 @@ def place_of(url: Secret) -> str:
         raise DatabaseUrlInvalid(
             "the database URL cannot be read: special characters of the password must be %-escaped"
         ) from None
+    if "@" in parts.path + parts.query or parts.fragment:
+        # The same with digits before it: the host is none and the password would be shown as the path.
+        raise DatabaseUrlInvalid("the database URL cannot be read: '@', '/' and '#' must be %-escaped")
     if parts.scheme not in {"postgresql", "postgres"}:
         raise DatabaseUrlInvalid("the database URL must begin with postgresql://")
     host = host or parse_qs(parts.query).get("host", ["local socket"])[0]
@@ -369,6 +395,8 @@ def translated(place: str) -> Iterator[None]:
         raise _from_server(place, error) from None
     except asyncpg.PostgresError as error:
         raise _from_server(place, error) from error
+    except asyncpg.ClientConfigurationError as error:
+        raise DatabaseUrlInvalid(f"{place}: a parameter of the database URL cannot be used") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # InternalClientError was seen five times in one server restart: it is the protocol torn in mid-answer.
         if "the server expects" in str(error):

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Final
 
-import asyncpg
-
-from catalog.database import Connection, Database
-from catalog.errors import MigrationError, SchemaNewer
+from catalog.database import Connection, Database, translated
+from catalog.errors import ConstraintViolated, MigrationError, QueryFailed, SchemaNewer
 from catalog.queries import sql_folder
 
 logger = logging.getLogger(__name__)
@@ -81,10 +79,16 @@ async def migrate(
     await database.require_version()
     async with database.raw_connection() as connection:
         # Held by the session: released by PostgreSQL itself when this program dies.
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            logger.warning(
+                "%s: another program migrates this database; waiting for it",
+                database.place,
+                extra={"action": "schema_locked"},
+            )
+            await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         pending = await _pending(connection, known, database.place)
         for migration in pending:
-            await _apply(connection, migration, muster_version)
+            await _apply(connection, migration, muster_version, database.place)
             logger.info("%s: applied %s", database.place, migration, extra={"action": "schema_migrated"})
     return pending
 
@@ -120,15 +124,16 @@ async def _pending(connection: Connection, known: Sequence[Migration], place: st
     return list(known[len(applied) :])
 
 
-async def _apply(connection: Connection, migration: Migration, muster_version: str) -> None:
+async def _apply(connection: Connection, migration: Migration, muster_version: str, place: str) -> None:
     try:
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                "INSERT INTO schema_version (version, name, muster_version) VALUES ($1, $2, $3)",
-                migration.version,
-                migration.name,
-                muster_version,
-            )
-    except (asyncpg.SyntaxOrAccessError, asyncpg.IntegrityConstraintViolationError) as error:
-        raise MigrationError(f"{migration} failed and was undone: {error.args[0]}") from error
+        with translated(place):
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "INSERT INTO schema_version (version, name, muster_version) VALUES ($1, $2, $3)",
+                    migration.version,
+                    migration.name,
+                    muster_version,
+                )
+    except (QueryFailed, ConstraintViolated) as error:
+        raise MigrationError(f"{place}: {migration} failed and was undone: {error}") from error

@@ -237,6 +237,7 @@ async def test_an_old_server_is_refused(empty_url: str) -> None:
     [
         f"postgresql://muster:{PASSWORD}/x@127.0.0.1/muster",
         f"postgresql://muster:{PASSWORD}#x@127.0.0.1:5432/muster",
+        "postgresql://muster:12/canary-Passw0rd@127.0.0.1/muster",
         f"mysql://muster:{PASSWORD}@127.0.0.1/muster",
         PASSWORD,
     ],
@@ -294,6 +295,30 @@ async def test_calls_fail_as_away_while_the_server_is_stopped_and_work_again_aft
             assert await database.fetchval("how_many") == 0
     finally:
         await cluster.stop()
+
+
+@pytest.mark.parametrize("own_error", [TimeoutError, ConnectionResetError, ValueError])
+async def test_an_error_of_the_callers_own_undoes_the_transaction_and_passes_unchanged(
+    empty_url: str, own_error: type[Exception]
+) -> None:
+    async with Database(empty_url, queries=QUERIES) as database:
+        await database.execute("make_tables")
+
+        async def write() -> None:
+            async with database.transaction() as transaction:
+                await transaction.execute("add", 1, "one")
+                raise own_error
+
+        with pytest.raises(own_error):
+            await write()
+        assert await database.fetchval("how_many") == 0
+
+
+async def test_a_wrong_parameter_in_the_url_is_no_outage() -> None:
+    url = f"postgresql://muster:{PASSWORD}@127.0.0.1:1/muster?sslmode=nonsense"
+    with pytest.raises(DatabaseUrlInvalid):
+        async with Database(url, queries=QUERIES) as database:
+            await database.fetch("all_items")
 
 
 @pytest.mark.parametrize("writes_after_the_cut", [0, 1])
