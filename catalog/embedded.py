@@ -126,6 +126,14 @@ def embedded_postgresql(
     return EmbeddedPostgres(folder, settings)
 
 
+def running_url(folder: Path) -> str:
+    """Return the URL of the server that another process of the same user runs in `folder`.
+
+    For the command line beside a running gateway; it says nothing about whether the server is there.
+    """
+    return Cluster(folder.absolute(), {}).url
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
