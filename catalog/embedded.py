@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final
 
-from catalog.database import translated
+from catalog.database_errors import translated
 from catalog.embedded_cluster import Cluster
 from catalog.errors import CatalogError, DatabaseInUse, EmbeddedPostgresError
 

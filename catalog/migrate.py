@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from catalog.database import Connection, Database, translated
+from catalog.database import Connection, Database
+from catalog.database_errors import translated
 from catalog.errors import ConstraintViolated, MigrationError, QueryFailed, SchemaNewer
 from catalog.queries import sql_folder
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from catalog.database import Database, RawConnection, translated
+from catalog.database import Database, RawConnection
+from catalog.database_errors import translated
 from catalog.errors import DatabaseAway
 
 QUIET: Final = 30.0
