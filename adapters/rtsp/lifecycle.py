@@ -81,6 +81,11 @@ class Session(ABC):
         return self._exchange.challenged
 
     @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Return the tracks set up so far; cameras send media even before they answer PLAY."""
+        return tuple(self._tracks)
+
+    @property
     def keepalive_interval(self) -> float:
         """Return the seconds between two keepalives."""
         return min(max(self._session_timeout * KEEPALIVE_FRACTION, 1.0), MAX_KEEPALIVE_INTERVAL)
@@ -142,7 +147,10 @@ class Session(ABC):
             raise
 
     def close(self, now: float) -> None:
-        """End the session: TEARDOWN where one was set up, `Closed` when that is answered or late."""
+        """End the session: TEARDOWN where one was set up, `Closed` when that is answered or late.
+
+        A session that an error has closed already reports `Closed` at once.
+        """
         self._move(Trigger.CLOSE, now)
 
     # -- moving ------------------------------------------------------------------------------------
@@ -156,7 +164,7 @@ class Session(ABC):
         if after is State.TEARDOWN and self._exchange.session_id is None:
             after = State.CLOSED
         self.state = after
-        if after is not before or after in (State.SETUP, State.DESCRIBE):
+        if after is not before or after in (State.SETUP, State.DESCRIBE, State.CLOSED):
             self._enter(after, now)
 
     def _enter(self, state: State, now: float) -> None:

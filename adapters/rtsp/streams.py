@@ -16,7 +16,6 @@ from adapters.rtsp.client import open_transport, translated
 from adapters.rtsp.exchange import SessionOptions
 from adapters.rtsp.message import Demultiplexer, InterleavedFrame, MessageParser
 from adapters.rtsp.session import (
-    Closed,
     Described,
     Event,
     Playing,
@@ -24,7 +23,7 @@ from adapters.rtsp.session import (
     PushSession,
     Recording,
     Session,
-    Track,
+    State,
 )
 
 MAX_QUEUED: Final = 512
@@ -127,13 +126,6 @@ class _Driver:
         """Return how many datagrams were dropped because nobody took them."""
         return self._inbox.dropped
 
-    def take_tracks(self, tracks: tuple[Track, ...]) -> None:
-        """Note which channel is which track."""
-        for index, track in enumerate(tracks):
-            if track.rtp_channel is not None and track.rtcp_channel is not None:
-                self._channels[track.rtp_channel] = (index, False)
-                self._channels[track.rtcp_channel] = (index, True)
-
     async def step(self) -> list[Packet]:
         """Wait for bytes or the session's deadline and take them in; return the packets among them."""
         loop = asyncio.get_running_loop()
@@ -164,10 +156,18 @@ class _Driver:
         for item in self._split.feed(data):
             if not isinstance(item, InterleavedFrame):
                 self.session.receive(item, now)
+                self._take_tracks()
             elif item.channel in self._channels:
                 index, is_rtcp = self._channels[item.channel]
                 packets.append(Packet(index, is_rtcp, item.payload))
         return packets
+
+    def _take_tracks(self) -> None:
+        """Note which channel is which track, once it is set up."""
+        for index, track in enumerate(self.session.tracks):
+            if track.rtp_channel is not None and track.rtcp_channel is not None:
+                self._channels[track.rtp_channel] = (index, False)
+                self._channels[track.rtcp_channel] = (index, True)
 
     def _flush(self) -> None:
         data = self.session.bytes_to_send()
@@ -186,7 +186,7 @@ class _Driver:
         try:
             with suppress(AdapterError, OSError):
                 self.session.close(loop.time())
-                while not any(isinstance(event, Closed) for event in self.session.events()):
+                while self.session.state is not State.CLOSED:
                     await self.step()
         finally:
             self.transport.abort()
@@ -200,8 +200,10 @@ class Pull:
         playing: the tracks.
     """
 
-    def __init__(self, driver: _Driver, described: Described, playing: Playing) -> None:
+    def __init__(self, driver: _Driver, described: Described, playing: Playing, early: list[Packet]) -> None:
         self._driver = driver
+        self._early = early
+        "What came with the answer to PLAY or before it."
         self.described = described
         self.playing = playing
 
@@ -221,6 +223,9 @@ class Pull:
         Raises:
             AdapterError: any remote kind, when the stream ends. The caller limits the time.
         """
+        for packet in self._early:
+            yield packet
+        self._early.clear()
         while True:
             for packet in await self._driver.step():
                 yield packet
@@ -279,13 +284,13 @@ async def open_pull(
         driver = _Driver(session, transport, connection, inbox)
         try:
             events: list[Event] = []
+            early: list[Packet] = []
             while not any(isinstance(event, Playing) for event in events):
-                await driver.step()
+                early += await driver.step()
                 events += session.events()
             described = next(event for event in events if isinstance(event, Described))
             playing = next(event for event in events if isinstance(event, Playing))
-            driver.take_tracks(playing.tracks)
-            yield Pull(driver, described, playing)
+            yield Pull(driver, described, playing, early)
         finally:
             await driver.leave()
     finally:

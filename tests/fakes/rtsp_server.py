@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import itertools
 import re
+import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -95,6 +96,7 @@ class FakeRtspServer:
         self.frames: list[tuple[int, bytes]] = []
         self.connections = 0
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._is_ending = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -109,6 +111,7 @@ class FakeRtspServer:
 
     async def end(self) -> None:
         """End every connection and wait for their tasks."""
+        self._is_ending = True
         for task in tuple(self._open.values()):
             if task is not None:
                 task.cancel()
@@ -124,6 +127,10 @@ class FakeRtspServer:
             await self._serve(reader, writer)
         except* (OSError, asyncio.IncompleteReadError):
             pass
+        except* asyncio.CancelledError:
+            # Python 3.11's streams ask a cancelled task for its exception, which raises.
+            if not self._is_ending:
+                raise
         finally:
             writer.transport.abort()
             del self._open[writer]
@@ -244,10 +251,16 @@ _PARAMETERS: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,"]+))')
 
 
 @asynccontextmanager
-async def fake_rtsp_server(script: Script | None = None, *, port: int = 0) -> AsyncIterator[FakeRtspServer]:
-    """Run a server on 127.0.0.1 for the length of the block; `port` 0 takes a free one."""
+async def fake_rtsp_server(
+    script: Script | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[FakeRtspServer]:
+    """Run a server on a loopback address for the length of the block; `port` 0 takes a free one."""
     fake = FakeRtspServer(script if script is not None else Script())
-    server = await asyncio.start_server(fake.handle, "127.0.0.1", port)
+    server = await asyncio.start_server(fake.handle, host, port, ssl=tls)
     fake.port = server.sockets[0].getsockname()[1]
     try:
         yield fake

@@ -352,6 +352,14 @@ def test_closing_before_setup_sends_nothing() -> None:
     assert (peer.session.events(), peer.session.bytes_to_send()) == ([Closed()], b"")
 
 
+def test_closing_after_an_error_is_closed_at_once() -> None:
+    peer = described()
+    with pytest.raises(RequestRefused):
+        peer.answer(404)
+    peer.session.close(1.0)
+    assert (peer.session.events()[-1], peer.session.bytes_to_send()) == (Closed(), b"")
+
+
 def test_the_peers_requests_are_answered() -> None:
     peer = playing()
     peer.session.receive(Request("OPTIONS", "*", Headers([("CSeq", "7")])), 1.0)
