@@ -4,10 +4,9 @@ Status is not written here: the gateway's one writer does that. Only `counted` c
 the same transaction, when a source leaves the roll or is refused by law.
 """
 
-import ipaddress
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from catalog.database import Database, Statements, Transaction
 from catalog.errors import CatalogError
 from catalog.model.display import Lifecycle
+from catalog.model.network import parse_address
 from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan, StoredCredential
 from catalog.model.sighting import Protocol
 
@@ -90,7 +90,7 @@ class NewEndpoint:
     tls_pin_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        ipaddress.ip_address(self.host)
+        parse_address(self.host)
         if not 1 <= self.port <= 65535:
             raise ValueError("a port is between 1 and 65535")
         if _PATH.fullmatch(self.path) is None:
@@ -124,7 +124,7 @@ async def load_plans(
 
 async def stream_plans(
     database: Database, gateway_id: str, source_ids: Iterable[int] | None = None, *, chunk: int = CHUNK
-) -> AsyncIterator[list[SourcePlan]]:
+) -> AsyncGenerator[list[SourcePlan]]:
     """Yield the same plans, `chunk` at a time, all of one snapshot of the catalog."""
     ids = None if source_ids is None else list(source_ids)
     plans: list[SourcePlan] = []
@@ -349,9 +349,11 @@ async def set_endpoint_credential(
         _require(touched, source_id)
 
 
-async def record_refusal(database: Database, endpoint_id: int, credential_version: int, at: datetime) -> None:
+async def record_refusal(
+    database: Database, endpoint_id: int, credential_version: int, *, at: datetime, count: int = 1
+) -> None:
     """Count that a device refused a credential, on every endpoint that leads to this device with it."""
-    await database.execute("endpoint_refused", endpoint_id, credential_version, at)
+    await database.execute("endpoint_refused", endpoint_id, credential_version, at, count)
 
 
 async def clear_refusals(database: Database, endpoint_id: int) -> None:

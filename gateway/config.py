@@ -231,6 +231,8 @@ class RelayConfig(Section):
     queue_bytes: int = Field(default=4_194_304, ge=65_536, le=268_435_456)
     "A sink's queue; beyond it everything is dropped up to the next key frame, and counted."
     queue_seconds: float = Field(default=5.0, gt=0, le=60)
+    verify_at_once: int = Field(default=32, ge=1, le=10_000)
+    "Verification pulls of sources that never connected, at the same time: they cost bandwidth."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
     reconnect_longest: float = Field(default=60.0, gt=0, le=3600)
 

@@ -107,9 +107,9 @@ SELECT e.endpoint_id, e.protocol, e.host, e.port, e.path, e.transport, e.origin,
 
 -- name: endpoint_refused
 -- Count a refusal of a credential, for every channel of the device that refused it: it may lock the account.
--- $1: bigint, the endpoint; $2: int, the refused version; $3: timestamptz, when
+-- $1: bigint, the endpoint; $2: int, the refused version; $3: timestamptz, when; $4: int, how often
 UPDATE endpoint e
-   SET refusals = CASE WHEN e.refused_credential_version = $2 THEN e.refusals + 1 ELSE 1 END,
+   SET refusals = CASE WHEN e.refused_credential_version = $2 THEN e.refusals ELSE 0 END + $4::int,
        refused_at = $3, refused_credential_version = $2
   FROM endpoint one
  WHERE one.endpoint_id = $1 AND e.host = one.host AND e.port = one.port

@@ -1,0 +1,92 @@
+"""What the pulls ask of the rest of the gateway, as narrow as they need it, and the numbers they go by."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from adapters.base import SourceKey
+from catalog.model.connectivity import DegradeReason
+from gateway.clock import Clock
+from gateway.enrolment.specs import SpecBuilder
+from gateway.relay.spec import RelaySpec
+from gateway.relay.view import RelaySnapshot
+
+
+class Status(Protocol):
+    """Takes in what the pulls show; the status service."""
+
+    def alive(self, source_id: int, *, at: float) -> None:
+        """Take in a sign of life."""
+
+    def seen(self, source_id: int, *, at: float) -> None:
+        """Take in contact that is no connection."""
+
+    def connected(self, source_id: int, *, at: float, detail: Mapping[str, object] | None = None) -> None:
+        """Take in the proven first connection."""
+
+    def impaired(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason opened."""
+
+    def restored(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason closed."""
+
+    def obstacle(self, source_id: int, word: str | None) -> None:
+        """Take in why a source is not relayed or connected."""
+
+    def view(self, source_id: int) -> object | None:
+        """Return something if the source is watched, else None."""
+
+
+class Relays(Protocol):
+    """Runs pulls in workers; the relay manager."""
+
+    def start(self, spec: RelaySpec) -> None:
+        """Begin a relay, in place of another one of the source."""
+
+    def stop(self, source_id: SourceKey, reason: str) -> bool:
+        """End a relay; unknown ones are ignored. Its state `ended` follows as its last event."""
+
+    def snapshot(self) -> Sequence[RelaySnapshot]:
+        """Return every relay as it stands."""
+
+
+class Ledger(Protocol):
+    """Has facts written to the catalog in its own time."""
+
+    def refused(self, endpoint_id: int, version: int, count: int, at: datetime) -> None:
+        """Note refusals of a credential."""
+
+    def accepted(self, endpoint_id: int) -> None:
+        """Note that a refused credential is taken again."""
+
+    def forbidden(self, source_id: int, requirements: tuple[str, ...]) -> None:
+        """Note that the law refuses a source."""
+
+
+@dataclass(frozen=True)
+class PullRules:
+    """Times in seconds and numbers."""
+
+    verify_at_once: int = 32
+    "Verification pulls at the same time."
+    retry_first: float = 5.0
+    "Before the second try of a source that gave no picture; doubled each round, spread by a quarter."
+    retry_longest: float = 300.0
+    refused_rest: float = 1800.0
+    "Before another try where the device does not take us and nothing counts its refusals."
+    superior_patience: float = 60.0
+    "How long a verified source on demand runs on for the superior to take it."
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the pulls work with."""
+
+    relays: Relays
+    status: Status
+    ledger: Ledger
+    specs: SpecBuilder
+    clock: Clock
+    random: random.Random = field(default_factory=random.SystemRandom)

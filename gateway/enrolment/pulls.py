@@ -1,0 +1,395 @@
+"""All pulls of this gateway: starts, verifies, retries and stops what the plans call for.
+
+Synchronous; owns no task and no socket. The service calls `update` and `forget` as the catalog changes, `look` a few
+times a second, and `reassert` once a minute; `events` takes in what the relay workers report.
+"""
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapters.base import SourceKey
+from catalog.errors import CredentialUnreadable
+from catalog.model.connectivity import DegradeReason
+from catalog.model.network import AuthorisedNetworks
+from catalog.model.plan import RelayMode, SourcePlan
+from catalog.model.profile import LocationJudgement
+from catalog.sinks import Sink
+from gateway.enrolment.admission import Admission, Hindrance, Networks, admit
+from gateway.enrolment.first_connection import Proof
+from gateway.enrolment.ports import Ports, PullRules
+from gateway.enrolment.pull import RUNS, Phase, Pull, Session, obstacle_word
+from gateway.enrolment.refusals import Refusals
+from gateway.enrolment.specs import pull_key
+
+logger = logging.getLogger(__name__)
+
+STARTS_AT_A_LOOK: Final = 50
+"""Pulls begun at once: a thousand cameras are not all called in the same second after a start."""
+
+DEVICE_BUSY: Final = 1.0
+"""Seconds until a source asks again whether its device's credential has been tried through another one."""
+
+STOP_PATIENCE: Final = 5.0
+"""Seconds that a stopped pull's last event is waited for; a worker that died sends none."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What holds for all sources alike."""
+
+    networks: Networks = field(default_factory=AuthorisedNetworks)
+    sink: Sink | None = None
+    "The enabled central platform; None: Muster is the shared platform itself."
+
+
+class Pulls:
+    """The set of pulls. Every method runs in the one task that owns it."""
+
+    def __init__(self, ports: Ports, rules: PullRules) -> None:
+        self.ports = ports
+        self.rules = rules
+        self.conditions = Conditions()
+        self.refusals = Refusals()
+        self._pulls: dict[int, Pull] = {}
+        self._verifying: set[int] = set()
+        self._stopping: set[int] = set()
+        self._awaiting: set[int] = set()
+        "Verified sources on demand that the superior has not taken yet."
+        self._leased: set[int] = set()
+        self._troubled: set[int] = set()
+        "Sources with an open degrade reason."
+        self._later: list[tuple[float, int, int]] = []
+        self._ready: Final = (deque[tuple[int, int]](), deque[tuple[int, int]](), deque[tuple[int, int]]())
+        "Lanes: connected sources, first tries, further tries."
+
+    def __len__(self) -> int:
+        return len(self._pulls)
+
+    def __iter__(self) -> Iterator[Pull]:
+        return iter(list(self._pulls.values()))
+
+    def ids(self) -> set[int]:
+        """Return the ids of all sources known here."""
+        return set(self._pulls)
+
+    def get(self, source_id: int) -> Pull | None:
+        """Return the pull of a source, or None when it is not on the roll."""
+        return self._pulls.get(source_id)
+
+    # -- what shall be --------------------------------------------------------------------------------------------
+
+    def update(self, plan: SourcePlan, judgement: LocationJudgement, *, anew: bool = False) -> None:
+        """Take in the plan of a source, new or changed or the same.
+
+        Args:
+            plan: the plan.
+            judgement: of its location by the profile of its district.
+            anew: whether something outside the plan changed that may help, so that a waiting try is made now.
+        """
+        pull = self._pulls.get(plan.source_id)
+        if pull is None:
+            pull = self._pulls[plan.source_id] = Pull(plan, judgement)
+            anew = True
+        elif (pull.plan, pull.judgement) != (plan, judgement):
+            anew = anew or _differs(pull.plan, plan) or pull.judgement != judgement
+            pull.plan, pull.judgement = plan, judgement
+        # What was proven here may not be stored yet.
+        pull.is_connected = pull.is_connected or plan.has_connected
+        if anew and pull.phase not in RUNS:
+            pull.failures, pull.due_at = 0, 0.0
+        self.settle(pull, anew=anew)
+
+    def forget(self, source_id: int) -> None:
+        """Stop a source that left the roll, and know nothing more of it."""
+        pull = self._pulls.pop(source_id, None)
+        if pull is None:
+            return
+        if pull.session is not None:
+            self._leave(pull, pull.session)
+            self.ports.relays.stop(SourceKey(source_id), "off_the_roll")
+        for known in (self._verifying, self._stopping, self._awaiting, self._leased, self._troubled):
+            known.discard(source_id)
+
+    def want(self, source_id: int, duration: float) -> str | None:
+        """Have a source on demand run for the next `duration` seconds at least.
+
+        Returns:
+            None when it runs or will run as soon as it can, else the one word for what stands in the way.
+
+        Raises:
+            LookupError: the source is not on the roll.
+        """
+        pull = self._pulls.get(source_id)
+        if pull is None:
+            raise LookupError(f"there is no source {source_id} on the roll")
+        if pull.plan.relay_mode is RelayMode.ON_DEMAND:
+            pull.wanted_until = max(pull.wanted_until, self.now() + duration)
+            self._leased.add(source_id)
+            self.settle(pull)
+        return pull.blocked.word.value if pull.blocked is not None else None
+
+    def release(self, source_id: int) -> None:
+        """End what `want` asked for."""
+        pull = self._pulls.get(source_id)
+        if pull is not None:
+            pull.wanted_until = 0.0
+            self.settle(pull)
+
+    def settle(self, pull: Pull, *, anew: bool = False) -> None:
+        """Bring what is done for a source in line with what its plan and the conditions allow."""
+        self._admit(pull)
+        if pull.phase is not Phase.STOPPING:
+            now = self.now()
+            if pull.is_wanted(now):
+                self._settle_wanted(pull, anew=anew)
+            elif pull.session is not None:
+                self.stop(pull, pull.blocked.word.value if pull.blocked is not None else "not_wanted")
+            else:
+                self._settle_idle(pull)
+        self.tell(pull)
+
+    def _settle_wanted(self, pull: Pull, *, anew: bool) -> None:
+        if pull.session is None:
+            if pull.phase is Phase.IDLE or (anew and not pull.is_lined_up):
+                self._enqueue(pull, pull.due_at)
+            return
+        session = pull.session
+        keys = {pull_key(pull.plan, each, self.conditions.sink) for each in pull.endpoints}
+        if session.key not in keys:
+            pull.due_at, pull.next_endpoint = 0.0, 0
+            self.stop(pull, "changed")
+
+    def _settle_idle(self, pull: Pull) -> None:
+        again_at = pull.blocked.again_at if pull.blocked is not None else None
+        if again_at is None:
+            pull.phase, pull.ticket, pull.is_lined_up = Phase.IDLE, pull.ticket + 1, False
+            return
+        due_at = self.now() + max((again_at - self.ports.clock.now()).total_seconds(), 1.0)
+        if pull.phase is not Phase.WAITING or pull.is_lined_up or abs(due_at - pull.due_at) > 1.0:
+            self._enqueue(pull, due_at)
+
+    def _admit(self, pull: Pull) -> None:
+        plan = self.refusals.merged(pull.plan)
+        decision = admit(plan, pull.judgement, self.conditions.networks, self.ports.clock.now())
+        if isinstance(decision, Admission):
+            pull.endpoints, pull.blocked = decision.endpoints, None
+            return
+        pull.endpoints, pull.blocked = (), decision
+        if decision.word is Hindrance.LOCATION_FORBIDDEN:
+            self.ports.ledger.forbidden(plan.source_id, decision.requirements)
+
+    # -- starting and stopping --------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Return the monotonic time."""
+        return self.ports.clock.monotonic()
+
+    def look(self) -> None:
+        """Do what is due: begin pulls whose turn has come, give up what takes too long, end idle ones."""
+        now = self.now()
+        for source_id in list(self._stopping):
+            pull = self._pulls[source_id]
+            if now >= pull.stop_by:
+                self.ended(pull)
+        for source_id in list(self._leased):
+            pull = self._pulls[source_id]
+            if now >= pull.wanted_until:
+                self._leased.discard(source_id)
+                self.settle(pull)
+        for source_id in list(self._verifying):
+            pull = self._pulls[source_id]
+            if pull.session is not None and now >= pull.session.deadline:
+                self.fail(pull, "timeout")
+        for source_id in list(self._awaiting):
+            self._look_at_awaiting(self._pulls[source_id], now)
+        while self._later and self._later[0][0] <= now:
+            _, source_id, ticket = heapq.heappop(self._later)
+            self._line_up(source_id, ticket)
+        self._begin_ready()
+
+    def _look_at_awaiting(self, pull: Pull, now: float) -> None:
+        if pull.is_connected or pull.session is None:
+            self._awaiting.discard(pull.plan.source_id)
+        elif now >= pull.session.deadline:
+            self._awaiting.discard(pull.plan.source_id)
+            self.fail(pull, "")
+
+    def _begin_ready(self) -> None:
+        for _ in range(STARTS_AT_A_LOOK):
+            lanes = self._ready if len(self._verifying) < self.rules.verify_at_once else self._ready[:1]
+            lane = next((lane for lane in lanes if lane), None)
+            if lane is None:
+                return
+            source_id, ticket = lane.popleft()
+            pull = self._pulls.get(source_id)
+            if pull is not None and pull.phase is Phase.WAITING and pull.ticket == ticket:
+                pull.is_lined_up = False
+                self._begin(pull)
+
+    def _enqueue(self, pull: Pull, due_at: float) -> None:
+        pull.phase, pull.due_at, pull.ticket, pull.is_lined_up = Phase.WAITING, due_at, pull.ticket + 1, False
+        if due_at > self.now():
+            heapq.heappush(self._later, (due_at, pull.plan.source_id, pull.ticket))
+        else:
+            self._line_up(pull.plan.source_id, pull.ticket)
+
+    def _line_up(self, source_id: int, ticket: int) -> None:
+        pull = self._pulls.get(source_id)
+        if pull is None or pull.ticket != ticket:
+            return
+        lane = 0 if pull.is_connected else (2 if pull.failures else 1)
+        pull.is_lined_up = True
+        self._ready[lane].append((source_id, ticket))
+
+    def _begin(self, pull: Pull) -> None:
+        """Begin a pull whose turn has come, if it is still admitted."""
+        pull.phase = Phase.IDLE
+        self._admit(pull)
+        now = self.now()
+        if not pull.is_wanted(now):
+            self.settle(pull)
+            return
+        plan = pull.plan
+        endpoint = pull.endpoints[pull.next_endpoint % len(pull.endpoints)]
+        if not self.refusals.may_try(endpoint, plan.source_id):
+            self._enqueue(pull, now + DEVICE_BUSY * self.ports.random.uniform(0.75, 1.25))
+            return
+        sink, verify = self.conditions.sink, not pull.is_connected
+        try:
+            spec = self.ports.specs.build(plan, endpoint, sink, verify=verify)
+        except CredentialUnreadable as error:
+            logger.warning("source %d: %s", plan.source_id, error, extra={"action": "credential_unreadable"})
+            self.refusals.left(endpoint, plan.source_id)
+            pull.failure = error.cause
+            self._enqueue(pull, now + self.rules.refused_rest)
+            self.tell(pull)
+            return
+        pull.session = Session(
+            endpoint=endpoint,
+            key=pull_key(plan, endpoint, sink),
+            proof=Proof(is_matched=True, is_confirmed=endpoint.is_confirmed, needs_superior=sink is not None),
+            started_at=now,
+            quiet_since=now,
+            deadline=now + self._patience() if verify else float("inf"),
+        )
+        pull.phase = Phase.VERIFYING if verify else Phase.RUNNING
+        if verify:
+            self._verifying.add(plan.source_id)
+        self.ports.relays.start(spec)
+
+    def _patience(self) -> float:
+        """Return how long a verification may take: two windows of video, once it is there."""
+        bounds = self.ports.specs.bounds
+        return (
+            bounds.connect + bounds.handshake + bounds.first_media + 2 * self.ports.specs.verify_media + 30.0
+        )
+
+    def verified(self, pull: Pull) -> None:
+        """Make room for the next verification; the pull itself goes on, on demand only for a while."""
+        self._verifying.discard(pull.plan.source_id)
+        pull.phase = Phase.RUNNING
+        if pull.session is not None and pull.plan.relay_mode is RelayMode.ON_DEMAND:
+            pull.session.deadline = self.now() + self.rules.superior_patience
+            self._awaiting.add(pull.plan.source_id)
+
+    def stop(self, pull: Pull, reason: str) -> None:
+        """Stop a running pull; whatever is wanted then begins after its last event."""
+        if pull.session is None:
+            return
+        self._leave(pull, pull.session)
+        pull.session, pull.phase = None, Phase.STOPPING
+        pull.stop_by = self.now() + STOP_PATIENCE + self.ports.specs.bounds.teardown
+        self._stopping.add(pull.plan.source_id)
+        self.ports.relays.stop(SourceKey(pull.plan.source_id), reason)
+
+    def ended(self, pull: Pull) -> None:
+        """Take in that a pull told to stop is over."""
+        self._stopping.discard(pull.plan.source_id)
+        pull.phase = Phase.IDLE
+        self.settle(pull)
+
+    def fail(self, pull: Pull, cause: str, *, is_over: bool = False, rest: float | None = None) -> None:
+        """Give the present try up and line the source up for its next one, from its next endpoint.
+
+        Args:
+            pull: a running pull.
+            cause: why, in the adapter's word; empty when the fault is ours.
+            is_over: whether the worker tries no more by itself.
+            rest: seconds until the next try, instead of the growing wait.
+        """
+        source_id, session = pull.plan.source_id, pull.session
+        if session is None:
+            return
+        pull.failure = obstacle_word(cause) if cause else pull.failure
+        pull.failures += 1
+        pull.next_endpoint += 1
+        pull.due_at = self.now() + (self._wait(pull) if rest is None else rest)
+        if is_over:
+            self._leave(pull, session)
+            # Ended by itself, but the manager would begin it again after the loss of its worker.
+            self.ports.relays.stop(SourceKey(source_id), cause or "failed")
+            pull.session, pull.phase = None, Phase.IDLE
+        else:
+            self.stop(pull, cause or "failed")
+        self.settle(pull)
+
+    def _wait(self, pull: Pull) -> float:
+        rounds = (pull.failures - 1) // max(len(pull.endpoints), 1)
+        plain = min(self.rules.retry_longest, self.rules.retry_first * (1 << min(rounds, 10)))
+        return plain * self.ports.random.uniform(0.75, 1.25)
+
+    def _leave(self, pull: Pull, session: Session) -> None:
+        self._verifying.discard(pull.plan.source_id)
+        self.refusals.left(session.endpoint, pull.plan.source_id)
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def tell(self, pull: Pull) -> None:
+        """Tell the status what stands in the way of a source, and that it answers but refuses us."""
+        source_id = pull.plan.source_id
+        self.ports.status.obstacle(source_id, pull.obstacle)
+        if pull.is_connected and pull.refuses_us:
+            self.impair(pull, DegradeReason.AUTHENTICATION_FAILED)
+
+    def impair(self, pull: Pull, reason: DegradeReason) -> None:
+        """Tell that a degrade reason of a connected source is open."""
+        if pull.is_connected:
+            pull.open_reasons.add(reason)
+            self._troubled.add(pull.plan.source_id)
+            self.ports.status.impaired(pull.plan.source_id, reason, at=self.now())
+
+    def restore(self, pull: Pull, reason: DegradeReason) -> None:
+        """Tell that a degrade reason of a connected source is closed, also one from before our start."""
+        if pull.is_connected:
+            pull.open_reasons.discard(reason)
+            if not pull.open_reasons:
+                self._troubled.discard(pull.plan.source_id)
+            self.ports.status.restored(pull.plan.source_id, reason, at=self.now())
+
+    def reassert(self) -> None:
+        """Look anew at every running pull, and tell again what is open.
+
+        An authorisation may have ended meanwhile; and a source that was offline between has lost its reasons.
+        """
+        for pull in self:
+            if pull.session is not None:
+                self.settle(pull)
+        for source_id in self._troubled:
+            pull = self._pulls[source_id]
+            for reason in sorted(pull.open_reasons):
+                self.ports.status.impaired(source_id, reason, at=self.now())
+
+
+def _differs(before: SourcePlan, after: SourcePlan) -> bool:
+    """Tell whether more changed than counters of our own making."""
+    if len(before.endpoints) != len(after.endpoints):
+        return True
+    return any(
+        (a.endpoint_id, a.is_confirmed, a.credential, a.tls_pin_sha256)
+        != (b.endpoint_id, b.is_confirmed, b.credential, b.tls_pin_sha256)
+        for a, b in zip(before.endpoints, after.endpoints, strict=True)
+    ) or (before.relay_mode, before.allow_basic) != (after.relay_mode, after.allow_basic)

@@ -1,0 +1,81 @@
+"""Builds what a relay worker is asked to do. The one place where a stored credential is unlocked for a pull."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from adapters.base import Credential, RtspTarget, SourceKey, TlsPolicy, Transport
+from catalog.credentials import Vault
+from catalog.model.plan import EndpointPlan, SourcePlan, StoredCredential
+from catalog.model.sighting import Protocol
+from catalog.sinks import Sink
+from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
+
+PullKey = tuple[object, ...]
+"""Equal for two pulls that would be asked for the same thing; holds no secret."""
+
+_COLUMN: Final = ("credential", "password_encrypted")
+
+
+@dataclass(frozen=True)
+class SpecBuilder:
+    """Makes relay specifications.
+
+    A credential goes into a specification only together with the endpoint that it belongs to, and the callers hand
+    over only endpoints that `admit` let through: confirmed, in an authorised network, not refused.
+    """
+
+    vault: Vault
+    bounds: RelayBounds
+    verify_media: float = 10.0
+    "Seconds of video a verification pull needs."
+
+    def build(
+        self, plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None, *, verify: bool
+    ) -> RelaySpec:
+        """Return the specification for pulling `plan` from `endpoint`.
+
+        Raises:
+            CredentialUnreadable: a stored credential cannot be unlocked with the present key.
+            ValueError: the endpoint is not one of the plan's.
+        """
+        if endpoint.endpoint_id not in {each.endpoint_id for each in plan.endpoints}:
+            raise ValueError(f"endpoint {endpoint.endpoint_id} does not lead to source {plan.source_id}")
+        return RelaySpec(
+            source_id=SourceKey(plan.source_id),
+            source_code=plan.code,
+            target=target_of(endpoint),
+            credential=self._unlock(endpoint.credential),
+            transport=Transport(endpoint.transport),
+            audio=plan.audio_enabled,
+            allow_basic=plan.allow_basic,
+            sink=None if sink is None else self._sink(sink, plan.code),
+            verify=self.verify_media if verify else 0.0,
+            bounds=self.bounds,
+        )
+
+    def _sink(self, sink: Sink, code: str) -> SinkSpec:
+        tls = TlsPolicy(pin_sha256=sink.tls_pin_sha256) if sink.tls else None
+        return SinkSpec(
+            target=RtspTarget(sink.host, sink.port, sink.path_of(code), tls),
+            credential=self._unlock(sink.credential),
+            allow_basic=sink.allow_basic,
+        )
+
+    def _unlock(self, stored: StoredCredential | None) -> Credential | None:
+        if stored is None or stored.username is None or stored.password_encrypted is None:
+            return None
+        password = self.vault.decrypt(*_COLUMN, stored.credential_id, stored.password_encrypted)
+        return Credential(stored.username, password)
+
+
+def target_of(endpoint: EndpointPlan) -> RtspTarget:
+    """Return where `endpoint` leads, without any credential."""
+    tls = TlsPolicy(pin_sha256=endpoint.tls_pin_sha256) if endpoint.protocol is Protocol.RTSPS else None
+    return RtspTarget(endpoint.host, endpoint.port, endpoint.path, tls)
+
+
+def pull_key(plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None) -> PullKey:
+    """Return what a running pull depends on; when it changes, the pull begins anew."""
+    # The refusals of an endpoint change nothing about the pull.
+    address = replace(endpoint, refusals=0, refused_at=None, refused_version=None)
+    return (plan.code, plan.audio_enabled, plan.allow_basic, address, sink)
