@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catalog.model.secret import Secret
+from catalog.reading import LOCAL
 
 REQUEST_WITHIN: Final = 10.0
 _PAGE: Final = 1000
@@ -83,29 +85,27 @@ async def both_reports(api: Api) -> RenderableType:
 
 
 def _counts(sources: Sequence[Row]) -> Text:
-    counts = Counter(str(row["state"]) for row in sources)
-    shown = ", ".join(f"{state} {number}" for state, number in sorted(counts.items()))
-    return Text(f"sources: {len(sources)} ({shown})")
+    counts = Counter(_shown(row["status"]) for row in sources)
+    shown = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
+    return Text(f"{_time(datetime.now(UTC))}  sources: {len(sources)} ({shown})", style="bold")
+
+
+def _shown(status: Row) -> str:
+    reasons = status["reasons"]
+    return f"{status['shown']} ({', '.join(reasons)})" if reasons else str(status["shown"])
 
 
 def _never_connected(rows: Sequence[Row]) -> RenderableType:
-    classes = Counter(str(row["class"]) for row in rows)
+    classes = Counter(str(row["place"]["place_class"]) for row in rows)
     overdue = sum(1 for row in rows if row["days_overdue"] > 0)
-    title = f"never connected 从未接入: {len(rows)}, overdue 逾期 {overdue}"
+    title = f"never connected 从未接入: {len(rows)}, of them overdue 逾期: {overdue}"
     by_class = ", ".join(f"{name} {number}" for name, number in classes.most_common())
-    table = Table(title=None, box=None, pad_edge=False)
-    for heading in ("code", "unit", "site", "class", "due", "days overdue"):
-        table.add_column(heading, justify="right" if heading == "days overdue" else "left")
-    for row in sorted(rows, key=lambda row: -int(row["days_overdue"]))[:_TOP]:
-        cells = (
-            row["gb_id"] or "",
-            row["unit"],
-            row["site"],
-            row["class"],
-            row["due_on"],
-            row["days_overdue"],
-        )
-        table.add_row(*(str(cell) for cell in cells))
+    worst = sorted(rows, key=lambda row: int(row["days_overdue"]), reverse=True)
+    table = _table("code", "unit", "site", "class", "due", "days overdue")
+    for row in worst[:_TOP]:
+        place = row["place"]
+        cells = (row["gb_id"], place["unit"], place["site"], place["place_class"], row["due_on"])
+        table.add_row(*_texts(*cells, row["days_overdue"]))
     return Group(Text(title, style="bold"), Text(f"  by class: {by_class}"), table)
 
 
@@ -113,10 +113,26 @@ def _offline(rows: Sequence[Row]) -> RenderableType:
     title = Text(f"offline 离线: {len(rows)}", style="bold")
     if not rows:
         return title
-    table = Table(title=None, box=None, pad_edge=False)
-    for heading in ("code", "unit", "site", "since", "last seen", "cause"):
-        table.add_column(heading)
+    table = _table("code", "unit", "site", "offline since", "last seen", "cause")
     for row in rows[:_TOP]:
-        cells = (row["gb_id"], row["unit"], row["site"], row["since"], row["last_positive_at"], row["cause"])
-        table.add_row(*(str(cell or "") for cell in cells))
+        place = row["place"]
+        times = (_local(row["since"]), _local(row["last_positive_at"]))
+        table.add_row(*_texts(row["gb_id"], place["unit"], place["site"], *times, row["cause"]))
     return Group(title, table)
+
+
+def _table(*headings: str) -> Table:
+    return Table(*headings, box=None, pad_edge=False)
+
+
+def _texts(*cells: object) -> list[Text]:
+    """Return cells as plain text: names may hold what rich would take for markup."""
+    return [Text("" if cell is None else str(cell)) for cell in cells]
+
+
+def _local(instant: str | None) -> str:
+    return "" if instant is None else _time(datetime.fromisoformat(instant))
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(LOCAL).strftime("%Y-%m-%d %H:%M:%S")
