@@ -20,7 +20,7 @@ from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # type: ignore
 ENCODERS = {
     "H264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph264pay config-interval=-1",
     "H265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay config-interval=-1",
-    "JPEG": "jpegenc ! rtpjpegpay",
+    "JPEG": "video/x-raw,format=I420 ! jpegenc ! rtpjpegpay",
 }
 DEPAYLOADERS = {
     "H264": "rtph264depay name=depay0 ! h264parse ! video/x-h264,stream-format=byte-stream,alignment=au",
