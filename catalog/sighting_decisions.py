@@ -87,7 +87,7 @@ async def confirm_sighting(
         if stored.source_id is None:
             raise DecisionRefused(
                 "ambiguous",
-                "不止一个信源符合,请用「接受」指明是哪一个",
+                "不止一个信源符合，请用「接受」指明是哪一个",
                 "more than one source fits: accept the sighting for the right one",
             )
         await _attest(transaction, stored, stored.source_id, path, person, at)
@@ -143,7 +143,7 @@ async def refuse_sighting(
     if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable():
         raise DecisionRefused(
             "reason_missing",
-            f"请说明理由(1 至 {MAX_REASON} 个字符)",
+            f"请说明理由（1 至 {MAX_REASON} 个字符）",
             f"a reason of 1 to {MAX_REASON} printable characters is needed",
         )
     async with database.transaction() as transaction:
@@ -154,7 +154,7 @@ async def refuse_sighting(
             label = f"{attested['label']} (#{attested['source_id']})"
             raise DecisionRefused(
                 "attested_elsewhere",
-                f"该地址已确认为 {label};请先更正名册或其接入地址",
+                f"该地址已确认为 {label}；请先更正名册或其接入地址",
                 f"this address is attested as {label}: correct the roll or that source's endpoint first",
             )
         await transaction.execute("sighting_withdraw_endpoints", *stored.address)
@@ -197,7 +197,7 @@ async def _attest(
         try:
             NewEndpoint(stored.protocol, stored.host, stored.port, each)
         except ValueError as error:
-            raise DecisionRefused("path_invalid", "路径须以 / 开头,不含空格", str(error)) from error
+            raise DecisionRefused("path_invalid", "路径须以 / 开头，不含空格", str(error)) from error
     other = await transaction.fetchrow("sighting_address_taken", source_id, *stored.address, paths)
     if other is not None:
         taken = f"{other['label']} (#{other['source_id']})"

@@ -100,7 +100,7 @@ def plan_sweep(
     if not 1 <= len(ports) <= MAX_PORTS or not all(1 <= port <= 65535 for port in ports):
         raise SweepRefused(
             "ports_invalid",
-            f"端口须为 1 至 {MAX_PORTS} 个,范围 1–65535",
+            f"端口须为 1 至 {MAX_PORTS} 个，范围 1–65535",
             f"give 1 to {MAX_PORTS} ports between 1 and 65535",
         )
     try:
@@ -111,7 +111,7 @@ def plan_sweep(
     if network.prefixlen < widest:
         raise SweepRefused(
             "too_wide",
-            f"{network} 过大:一次最多 /{widest},请分次进行",
+            f"{network} 过大：一次最多 /{widest}，请分次进行",
             f"{network} is too wide: one sweep is /{widest} at most, ask for parts of it",
         )
     authorisation = networks.covering(network, at)
@@ -124,14 +124,14 @@ def _not_authorised(network: Network, networks: AuthorisedNetworks, at: datetime
     zh, en = f"{network} 没有有效的授权记录", f"no live authorisation record covers {network}"
     last = networks.ended(network, at)
     if last is not None and last.revoked_at is not None and last.revoked_at <= at:
-        zh += f"(第 {last.network_id} 号记录已撤销)"
+        zh += f"（第 {last.network_id} 号记录已撤销）"
         en += f" (record {last.network_id} was revoked)"
     elif last is not None and last.expires_at <= at:
-        zh += f"(第 {last.network_id} 号记录已于 {last.expires_at:%Y-%m-%d} 到期)"
+        zh += f"（第 {last.network_id} 号记录已于 {last.expires_at:%Y-%m-%d} 到期）"
         en += f" (record {last.network_id} expired on {last.expires_at:%Y-%m-%d})"
     return SweepRefused(
         "not_authorised",
-        f"{zh}。请先登记批准文件:muster network authorise {network}",
+        f"{zh}。请先登记批准文件：muster network authorise {network}",
         f"{en}: enter the document that allows it first, with muster network authorise {network}",
     )
 

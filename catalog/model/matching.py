@@ -107,8 +107,11 @@ _SAYS: Final[Mapping[Rule, tuple[str, str]]] = MappingProxyType(
         Rule.MAC: ("MAC 地址与名册一致", "its MAC address is in the roll"),
         Rule.SERIAL: ("序列号与名册一致", "its serial number is in the roll"),
         Rule.ATTESTED_ADDRESS: ("地址已由人员确认", "a person attested this address"),
-        Rule.ADDRESS: ("地址与名册一致,但未经确认", "its address is in the roll, but nobody attested it"),
-        Rule.HOST: ("主机与名册一致,端口或协议不同", "its host is in the roll with another port or protocol"),
+        Rule.ADDRESS: ("地址与名册一致，但未经确认", "its address is in the roll, but nobody attested it"),
+        Rule.HOST: (
+            "主机与名册一致，端口或协议不同",
+            "its host is in the roll with another port or protocol",
+        ),
     }
 )
 
@@ -133,15 +136,15 @@ def _decide(sighting: Sighting, rule: Rule, winners: list[Candidate], ordered: l
     doubts = [doubt for winner in winners for doubt in _doubts(sighting, rule, winner, ordered)]
     is_recorder = rule is Rule.ATTESTED_ADDRESS and len(winners) > 1 and _paths_differ(sighting, winners)
     zh, en = _SAYS[rule]
-    zh, en = f"{zh}:{_names(winners, '、')}", f"{en}: {_names(winners, ', ')}"
+    zh, en = f"{zh}：{_names(winners, '、')}", f"{en}: {_names(winners, ', ')}"
     if len(winners) > 1 and is_recorder:
-        zh, en = f"{zh}(同一录像设备的通道)", f"{en} (channels of one recorder)"
+        zh, en = f"{zh}（同一录像设备的通道）", f"{en} (channels of one recorder)"
     elif len(winners) > 1:
         doubts.append(Bilingual("不止一个信源符合", "more than one source fits"))
     if rule in _PROPOSALS:
         doubts.append(Bilingual("仅凭地址不能认定", "an address alone proves nothing"))
     if doubts:
-        zh = f"{zh};{';'.join(doubt.zh for doubt in doubts)};须由操作员确认"
+        zh = f"{zh}；{'；'.join(doubt.zh for doubt in doubts)}；须由操作员确认"
         en = f"{en}; {'; '.join(doubt.en for doubt in doubts)}; the operator must confirm"
     return Match(
         source_id=winners[0].source_id if len(winners) == 1 else None,
@@ -171,7 +174,7 @@ def _doubts(sighting: Sighting, rule: Rule, winner: Candidate, ordered: list[Can
         fitting = [candidate for candidate in ordered if RULES[other](sighting, candidate)]
         if fitting and winner not in fitting:
             zh, en = _SAYS[other]
-            doubts.append(Bilingual(f"但{zh}:{_names(fitting, '、')}", f"but {en}: {_names(fitting, ', ')}"))
+            doubts.append(Bilingual(f"但{zh}：{_names(fitting, '、')}", f"but {en}: {_names(fitting, ', ')}"))
     return doubts
 
 

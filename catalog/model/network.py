@@ -160,13 +160,13 @@ def parse_network(text: str) -> Network:
     try:
         loose = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        zh = f"「{shown}」不是网段:请写 IP 地址或 CIDR,例如 10.1.2.0/24;不接受主机名"
+        zh = f"「{shown}」不是网段：请写 IP 地址或 CIDR，例如 10.1.2.0/24；不接受主机名"
         en = f"{shown!r} is no network: write an IP address or CIDR, e.g. 10.1.2.0/24; names are not accepted"
         raise NetworkRefused(zh, en) from None
     if "%" in text:
         raise NetworkRefused(f"「{shown}」:请去掉接口名", f"{shown!r}: leave the interface out")
     if str(loose.network_address) != str(ipaddress.ip_address(text.partition("/")[0])):
-        zh = f"「{shown}」的主机位不为零:是否指 {loose}?"
+        zh = f"「{shown}」的主机位不为零：是否指 {loose}？"
         raise NetworkRefused(zh, f"{shown!r} has bits set after its prefix: did you mean {loose}?")
     return loose
 
@@ -198,16 +198,16 @@ def refuse_public(cidr: str | Network) -> Network:
         if network.num_addresses == 1:
             return network
         raise NetworkRefused(
-            f"{network}:本机回环地址只能逐个授权(例如 127.0.0.1/32)",
+            f"{network}：本机回环地址只能逐个授权（例如 127.0.0.1/32）",
             f"{network}: this machine's loopback is authorised one address at a time, e.g. 127.0.0.1/32",
         )
     if any(network.overlaps(local) for local in _LINK_LOCAL):
         raise NetworkRefused(
-            f"{network}:链路本地地址在每条链路上指不同设备,不能授权",
+            f"{network}：链路本地地址在每条链路上指不同设备，不能授权",
             f"{network}: a link-local address means another device on every link, so it cannot be authorised",
         )
     ranges = ", ".join(str(allowed) for allowed in PRIVATE_RANGES)
     raise NetworkRefused(
-        f"{network}:不在专用地址范围内({ranges}),不能授权",
+        f"{network}：不在专用地址范围内（{ranges}），不能授权",
         f"{network}: not inside one private range ({ranges}), so it cannot be authorised",
     )

@@ -91,7 +91,7 @@ def after(state: State | None, event: SightingEvent) -> State:
         shown = "-" if state is None else _STATES_ZH[state]
         raise DecisionRefused(
             "wrong_state",
-            f"状态为「{shown}」,不能{_DECISIONS_ZH[event]}",
+            f"状态为「{shown}」，不能{_DECISIONS_ZH[event]}",
             f"a sighting that is {state or 'unseen'} cannot be decided by {event}",
         )
     return following

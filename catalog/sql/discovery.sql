@@ -28,7 +28,7 @@ VALUES ($1, $2, $3, $4, $5, $6) RETURNING run_id;
 -- name: run_hold
 -- Take the lock of a run for as long as this connection lives.
 -- $1: bigint, first key of the locks of runs; $2: bigint, the run
-SELECT pg_advisory_lock($1 + $2);
+SELECT pg_advisory_lock($1::bigint + $2::bigint);
 
 -- name: run_progress
 -- Note how far a run has come; touches no row when it was stopped or given up meanwhile.

@@ -1,0 +1,261 @@
+"""One sweep under way: asks each address OPTIONS, once a second stores what answered and whether it may go on.
+
+Owns the tasks of one run. The sockets are the probe's. Nothing but OPTIONS is asked and no credential is at hand.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from adapters.base import RtspTarget
+from adapters.errors import AdapterError
+from catalog.database import Database
+from catalog.discovery_runs import RunOutcome, note_progress
+from catalog.errors import CatalogError
+from catalog.model.network import AuthorisedNetworks
+from catalog.model.sighting import Protocol as SourceProtocol
+from catalog.model.sighting import Sighting
+from catalog.networks import load_authorised
+from catalog.sightings import BATCH, record_sightings
+from gateway.clock import Clock
+from gateway.discovery_plan import Pace, SweepPlan
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY: Final = 1.0
+"""Seconds between two looks at the database: progress, sightings, authorisations, a wish to stop."""
+
+DATABASE_PATIENCE: Final = 60.0
+"""Seconds a sweep waits for a database that is away; it asks nobody meanwhile."""
+
+MAX_WAITING: Final = 2_000
+"""Answers held in memory; at this number the sweep waits until they are stored."""
+
+
+class Answer(Protocol):
+    """What the sweep needs to know of an answer."""
+
+    @property
+    def status(self) -> int:
+        """Status of the answer to OPTIONS."""
+        ...
+
+    @property
+    def server(self) -> str | None:
+        """The Server header."""
+        ...
+
+
+class OptionsProbe(Protocol):
+    """How an address is asked; `adapters.rtsp.client.probe` is one. It gets no credential, ever."""
+
+    async def __call__(self, target: RtspTarget, *, describe: bool, timeout: float) -> Answer:  # noqa: ASYNC109 - the probe's own shape
+        """Ask OPTIONS and raise an `AdapterError` when no RTSP answer comes within `timeout` seconds."""
+        ...
+
+
+class Contacts(Protocol):
+    """Who wants to know that the device of a source answered; `gateway.status.StatusService` is one."""
+
+    def seen(self, source_id: int, *, at: float) -> None:
+        """Take in contact with the device that is no connection; `at` in monotonic seconds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep has come."""
+
+    run_id: int
+    total: int
+    asked: int
+    answered: int
+
+
+@dataclass(frozen=True)
+class SweepParts:
+    """What every sweep of a process works with."""
+
+    database: Database
+    clock: Clock
+    probe: OptionsProbe
+    pace: Pace
+    "Shared by all sweeps of the process."
+    slots: asyncio.Semaphore
+    "Questions under way at a time, shared as well."
+    concurrency: int
+    timeout: float
+    "Seconds for one question."
+    contacts: Contacts | None = None
+
+
+class Sweep:
+    """One run, from its first question to its last stored answer.
+
+    Attributes:
+        asked: questions that are over, answered or not.
+        answered: RTSP answers, of any status.
+    """
+
+    def __init__(
+        self,
+        run_id: int,
+        plan: SweepPlan,
+        networks: AuthorisedNetworks,
+        parts: SweepParts,
+        notice: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.asked = 0
+        self.answered = 0
+        self._plan = plan
+        self._networks = networks
+        self._parts = parts
+        self._notice = notice
+        self._found: list[tuple[Sighting, float]] = []
+        self._outcome = RunOutcome.FINISHED
+        self._askers: list[asyncio.Task[None]] = []
+        self._over = asyncio.Event()
+        self._may_go_on = asyncio.Event()
+        self._may_go_on.set()
+
+    def stop(self, why: str) -> None:
+        """End the sweep now; questions under way are broken off, answers so far are stored."""
+        if self._outcome is RunOutcome.FINISHED and not self._over.is_set():
+            self._outcome = RunOutcome.STOPPED
+            logger.info(
+                "sweep %d of %s stopped: %s",
+                self.run_id,
+                self._plan.network,
+                why,
+                extra={"action": "discovery_stopped", "run_id": self.run_id},
+            )
+            for task in self._askers:
+                task.cancel()
+
+    async def run(self) -> RunOutcome:
+        """Ask everybody and return how it ended.
+
+        Raises:
+            CatalogError: answers could not be stored for `DATABASE_PATIENCE` seconds.
+        """
+        failure: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._report(), name=f"sweep-{self.run_id}-report")
+                try:
+                    await self._ask_everybody()
+                finally:
+                    self._over.set()
+        except* CatalogError as failed:
+            failure = failed.exceptions[0]
+        if failure is not None:
+            # Out here it leaves as it is; raised inside it would be wrapped in a group again.
+            raise failure
+        return self._outcome
+
+    async def _ask_everybody(self) -> None:
+        targets = self._plan.targets()
+        async with asyncio.TaskGroup() as group:
+            number = min(self._parts.concurrency, self._plan.total)
+            self._askers = [
+                group.create_task(self._ask_next(targets), name=f"sweep-{self.run_id}-{index}")
+                for index in range(number)
+            ]
+
+    async def _ask_next(self, targets: Iterator[tuple[str, int]]) -> None:
+        parts = self._parts
+        for host, port in targets:
+            async with parts.slots:
+                await self._wait_for_turn()
+                # Now, not when the plan was made: the record may have ended while we waited for our turn.
+                if self._networks.covers(host, parts.clock.now()) is None:
+                    self.stop(f"no live authorisation record covers {host} any more")
+                    return
+                await self._ask(host, port)
+            self.asked += 1
+
+    async def _wait_for_turn(self) -> None:
+        clock = self._parts.clock
+        is_held = True
+        while is_held:
+            await self._may_go_on.wait()
+            await clock.sleep(self._parts.pace.reserve(clock.monotonic()))
+            # Held back meanwhile: a new turn then, for all the others would go at the same instant.
+            is_held = not self._may_go_on.is_set()
+
+    async def _ask(self, host: str, port: int) -> None:
+        parts = self._parts
+        try:
+            answer = await parts.probe(RtspTarget(host, port, "/"), describe=False, timeout=parts.timeout)
+        except AdapterError as error:
+            logger.debug(
+                "no RTSP there: %s", error, extra={"action": "discovery_silent", "cause": error.cause}
+            )
+            return
+        self.answered += 1
+        sighting = Sighting(
+            protocol=SourceProtocol.RTSP,
+            host=host,
+            port=port,
+            seen_at=parts.clock.now(),
+            server=answer.server,
+        )
+        self._found.append((sighting, parts.clock.monotonic()))
+        if len(self._found) >= MAX_WAITING:
+            self._may_go_on.clear()
+
+    async def _report(self) -> None:
+        """Store until the sweep is over and everything is stored."""
+        is_over = False
+        while not is_over or self._found:
+            if not is_over and len(self._found) < BATCH:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REPORT_EVERY):
+                        await self._over.wait()
+            is_over = self._over.is_set()
+            await self._store_patiently()
+
+    async def _store_patiently(self) -> None:
+        """Store once; while the database is away nobody is asked: we could not know whether we still may."""
+        clock = self._parts.clock
+        give_up_at = clock.monotonic() + DATABASE_PATIENCE
+        while True:
+            try:
+                await self._store()
+            except CatalogError as error:
+                self._may_go_on.clear()
+                if not error.retryable or clock.monotonic() >= give_up_at:
+                    raise
+                logger.warning(
+                    "sweep %d waits: %s",
+                    self.run_id,
+                    error,
+                    extra={"action": "discovery_waits", "cause": error.cause},
+                )
+                await clock.sleep(REPORT_EVERY)
+            else:
+                self._may_go_on.set()
+                return
+
+    async def _store(self) -> None:
+        database = self._parts.database
+        batch = self._found[:BATCH]
+        recorded = await record_sightings(
+            database, [sighting for sighting, _ in batch], network_id=self._plan.authorisation.network_id
+        )
+        # Only now: had it failed, the same batch would be stored again, which is harmless.
+        del self._found[: len(batch)]
+        if self._parts.contacts is not None:
+            seen_at = {(sighting.host, sighting.port): at for sighting, at in batch}
+            for one in recorded:
+                for source_id in one.contacts:
+                    self._parts.contacts.seen(source_id, at=seen_at[one.sighting.host, one.sighting.port])
+        if not await note_progress(database, self.run_id, probed=self.asked, answered=self.answered):
+            self.stop("the catalog says that the run is over")
+        self._networks = await load_authorised(database)
+        if self._notice is not None:
+            self._notice(Progress(self.run_id, self._plan.total, self.asked, self.answered))
