@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from adapters.base import Credential, RtspTarget, TlsPolicy
 from adapters.errors import (
     AdapterError,
+    LocalProtocolError,
     PeerClosed,
     PeerTimeout,
     PeerUnreachable,
@@ -64,9 +65,15 @@ def tls_context(policy: TlsPolicy) -> ssl.SSLContext:
 
     With a pin nothing is checked inside TLS: `open_transport` compares the certificate before the
     first byte is sent. Without one both the chain and the host name are checked.
+
+    Raises:
+        LocalProtocolError: the file of authorities cannot be read.
     """
     if policy.pin_sha256 is None:
-        return _checking_context(policy.ca_file)
+        try:
+            return _checking_context(policy.ca_file)
+        except OSError as error:
+            raise LocalProtocolError(f"cannot use the authorities in {policy.ca_file}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -95,6 +102,7 @@ async def open_transport(
         TlsPinMismatch: the certificate is not the pinned one.
         TlsUntrusted: chain or host name do not hold.
         RemoteProtocolError: TLS failed otherwise.
+        LocalProtocolError: the file of authorities cannot be read.
     """
     loop = asyncio.get_running_loop()
     with translated(target.peer):

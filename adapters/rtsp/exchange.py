@@ -12,6 +12,8 @@ from adapters.rtsp.message import Headers, Request, Response
 from adapters.rtsp.quirks import Leniency, Quirk
 
 USER_AGENT: Final = "Muster"
+MAX_PEER_REQUESTS: Final = 64
+"""Requests that a peer may send between two of ours, which are 25 s apart at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Exchange:
         self._authenticator: Authenticator | None = None
         self._pending: _Pending | None = None
         self._cseq = 0
+        self._replies = 0
         self._out = bytearray()
         self.session_id: str | None = None
         self.refusals = 0
@@ -83,6 +86,7 @@ class Exchange:
 
     def send(self, method: str, uri: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Write a request; one still under way is given up."""
+        self._replies = 0
         self._pending = _Pending(method, uri, tuple(headers), body, 0, is_authorised=False)
         self._write(self._pending)
 
@@ -91,7 +95,14 @@ class Exchange:
         self._pending = None
 
     def reply(self, request: Request) -> None:
-        """Answer a request of the peer: keepalives with 200, all else with 501."""
+        """Answer a request of the peer: keepalives with 200, all else with 501.
+
+        Raises:
+            RemoteProtocolError: more than `MAX_PEER_REQUESTS` came since our last one.
+        """
+        self._replies += 1
+        if self._replies > MAX_PEER_REQUESTS:
+            raise RemoteProtocolError("the peer floods us with requests", peer=self._target.peer)
         known = request.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN")
         fields = [("CSeq", value) for value in request.headers.get_all("CSeq")[:1]]
         if request.method == "OPTIONS":

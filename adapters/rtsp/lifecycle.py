@@ -24,6 +24,7 @@ from adapters.rtsp.transport import (
     parse_session,
     parse_transport,
     request_transport,
+    request_url,
 )
 
 KEEPALIVE_FRACTION: Final = 0.4
@@ -57,7 +58,7 @@ class Session(ABC):
         self._public: frozenset[str] = frozenset()
         self._transport = options.transport
         self._may_change_transport = True
-        self._aggregate_url = target.url
+        self._aggregate_url = request_url(target)
         self._waiting: list[tuple[Media | None, str]] = []
         self._tracks: list[Track] = []
         self._session_timeout = DEFAULT_SESSION_TIMEOUT
@@ -170,7 +171,7 @@ class Session(ABC):
     def _enter(self, state: State, now: float) -> None:
         match state:
             case State.OPTIONS:
-                self._request("OPTIONS", self.target.url, now)
+                self._request("OPTIONS", request_url(self.target), now)
             case State.SETUP:
                 self._request_setup(now)
             case State.PLAY:

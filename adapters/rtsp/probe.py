@@ -10,6 +10,7 @@ from adapters.rtsp.exchange import Exchange, SessionOptions
 from adapters.rtsp.message import Request, Response
 from adapters.rtsp.quirks import Leniency
 from adapters.rtsp.session import read_description, stream_of
+from adapters.rtsp.transport import request_url
 
 MAX_SERVER: Final = 128
 """Characters that are kept of a Server header."""
@@ -148,5 +149,5 @@ class ProbeSession:
         self.result = self._found
 
     def _request(self, method: str, headers: tuple[tuple[str, str], ...], now: float) -> None:
-        self._exchange.send(method, self.target.url, headers)
+        self._exchange.send(method, request_url(self.target), headers)
         self._answer_by = now + self._timeout

@@ -19,7 +19,7 @@ from adapters.rtsp.lifecycle import Session
 from adapters.rtsp.message import Response
 from adapters.rtsp.quirks import Quirk
 from adapters.rtsp.states import PULL_TRANSITIONS, PUSH_TRANSITIONS, State, Trigger
-from adapters.rtsp.transport import control_url, parse_session, rewrite_url
+from adapters.rtsp.transport import control_url, parse_session, request_url, rewrite_url
 
 __all__ = [
     "Closed",
@@ -62,7 +62,7 @@ class PullSession(Session):
     def _enter_own(self, state: State, now: float) -> None:
         if state is not State.DESCRIBE:
             raise LocalProtocolError(f"a pull never enters {state}", peer=self.peer)
-        self._request("DESCRIBE", self.target.url, now, (("Accept", "application/sdp"),))
+        self._request("DESCRIBE", request_url(self.target), now, (("Accept", "application/sdp"),))
 
     def _answered(self, response: Response, now: float) -> None:
         if self.state is State.DESCRIBE:
@@ -77,7 +77,7 @@ class PullSession(Session):
         if video is None:
             raise UnsupportedMedia("no H264, H265 or JPEG video is offered", peer=self.peer)
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
-        base = rewrite_url(base, self.target, self.leniency) if base else self.target.url
+        base = rewrite_url(base, self.target, self.leniency) if base else request_url(self.target)
         self._aggregate_url = control_url(description.control or "*", base, self.target, self.leniency)
         wanted = [video]
         if self.options.audio and description.audio is not None:
@@ -100,7 +100,8 @@ class PullSession(Session):
             return False
         try:
             parts = urlsplit(location)
-            is_here = (parts.hostname, parts.port or 554) == (self.target.host.lower(), self.target.port)
+            port = parts.port or (322 if parts.scheme == "rtsps" else 554)
+            is_here = (parts.hostname, port) == (self.target.host.lower(), self.target.port)
         except ValueError:
             return False
         if not is_here:
@@ -142,14 +143,14 @@ class PushSession(Session):
         if not controls:
             raise LocalProtocolError("a push of no track", peer=target.peer)
         self._sdp = sdp
-        self._waiting = [(None, control_url(c, target.url, target, self.leniency)) for c in controls]
+        self._waiting = [(None, control_url(c, request_url(target), target, self.leniency)) for c in controls]
         self._move(Trigger.START, now)
 
     def _enter_own(self, state: State, now: float) -> None:
         if state is not State.ANNOUNCE:
             raise LocalProtocolError(f"a push never enters {state}", peer=self.peer)
         content_type = (("Content-Type", "application/sdp"),)
-        self._request("ANNOUNCE", self.target.url, now, content_type, self._sdp)
+        self._request("ANNOUNCE", request_url(self.target), now, content_type, self._sdp)
 
     def _answered(self, response: Response, now: float) -> None:
         if self.state is State.ANNOUNCE and (session := response.headers.get("Session")) is not None:

@@ -126,6 +126,11 @@ def parse_session(value: str, leniency: Leniency) -> tuple[str, int]:
     return match[1], timeout
 
 
+def request_url(target: RtspTarget) -> str:
+    """Return the URL of `target` as requests hold it: spaces and what is not ASCII escaped."""
+    return _origin(target) + quote(target.path, safe=_URI_SAFE)
+
+
 def rewrite_url(url: str, target: RtspTarget, leniency: Leniency) -> str:
     """Return the absolute `url` with the scheme, host and port that we reached.
 
@@ -145,7 +150,8 @@ def rewrite_url(url: str, target: RtspTarget, leniency: Leniency) -> str:
     if host != target.host.lower() or port not in (None, target.port):
         leniency.meet(Quirk.FOREIGN_CONTROL_HOST, url.encode("latin-1", "replace"))
     query = f"?{parts.query}" if parts.query else ""
-    return _origin(target) + quote((parts.path or "/") + query, safe=_URI_SAFE)
+    path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
+    return _origin(target) + quote(path + query, safe=_URI_SAFE)
 
 
 def control_url(control: str, base: str, target: RtspTarget, leniency: Leniency) -> str:

@@ -10,6 +10,7 @@ from adapters.base import Credential, RtspTarget, TlsPolicy
 from adapters.errors import (
     AdapterError,
     AuthenticationFailed,
+    LocalProtocolError,
     PeerClosed,
     PeerTimeout,
     PeerUnreachable,
@@ -203,6 +204,16 @@ async def test_a_peer_without_tls_is_no_rtsps_peer() -> None:
     async with fake_rtsp_server() as server:
         with pytest.raises((RemoteProtocolError, PeerTimeout, PeerClosed)):
             await probe(target_of(server, TlsPolicy()), timeout=0.5)
+
+
+@pytest.mark.parametrize("text", [None, "not a certificate"])
+async def test_authorities_that_cannot_be_read_are_our_own_mistake(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "authority.pem"
+    if text is not None:
+        file.write_text(text)
+    async with fake_rtsp_server() as server:
+        with pytest.raises(LocalProtocolError):
+            await probe(target_of(server, TlsPolicy(ca_file=str(file))))
 
 
 async def test_old_tls_is_refused(tmp_path: Path) -> None:

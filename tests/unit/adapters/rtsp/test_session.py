@@ -373,6 +373,28 @@ def test_the_peers_requests_are_answered() -> None:
         peer.session.receive(Request("TEARDOWN", "*"), 1.0)
 
 
+def test_a_flood_of_requests_is_a_protocol_error() -> None:
+    peer = playing()
+    flood = [Request("OPTIONS", "*")] * 64
+    for request in flood:
+        peer.session.receive(request, 1.0)
+    with pytest.raises(RemoteProtocolError):
+        peer.session.receive(Request("OPTIONS", "*"), 1.0)
+
+
+def test_a_path_that_is_not_ascii_is_escaped() -> None:
+    target = RtspTarget("192.0.2.7", 554, "/\u4e3b \u7801\u6d41?a=%20")
+    peer = Peer(PullSession(target, None, SessionOptions(), now=0.0))
+    assert peer.request().uri == "rtsp://192.0.2.7:554/%E4%B8%BB%20%E7%A0%81%E6%B5%81?a=%20"
+
+
+def test_a_content_base_that_is_no_url_stays_on_the_peer() -> None:
+    peer = pull()
+    peer.answer()
+    peer.answer(200, ("Content-Base", "live"), body=SDP)
+    assert peer.request().uri == "rtsp://192.0.2.7:554/live/trackID=1"
+
+
 @pytest.mark.parametrize(
     "location", ["rtsp://203.0.113.9/live", "rtsp://192.0.2.7:8554/live", "rtsp://[::1", "http:x", ""]
 )
