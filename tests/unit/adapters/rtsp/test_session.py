@@ -2,100 +2,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import Credential, RtspTarget, StreamInfo, Transport
+from adapters.base import RtspTarget, StreamInfo, Transport
 from adapters.errors import (
     AdapterError,
-    AuthenticationFailed,
-    CredentialMissing,
     LocalProtocolError,
-    PeerClosed,
-    PeerTimeout,
     RemoteProtocolError,
     RequestRefused,
     UnsupportedMedia,
-    WeakAuthentication,
 )
-from adapters.rtsp.message import Demultiplexer, Headers, MessageParser, Request, Response
+from adapters.rtsp.message import Headers, Response
 from adapters.rtsp.session import (
-    Closed,
     Described,
-    KeepaliveAnswered,
     Playing,
     PullSession,
-    PushSession,
-    Recording,
-    Session,
     SessionOptions,
     State,
 )
 from adapters.rtsp.states import PULL_TRANSITIONS, PUSH_TRANSITIONS, Trigger
-from catalog.model.secret import Secret
-
-TARGET = RtspTarget("192.0.2.7", 554, "/live?x=1")
-CREDENTIAL = Credential("operator", Secret("canary-password"))
-SDP = (
-    b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=control:*\r\n"
-    b"m=audio 0 RTP/AVP 8\r\na=control:trackID=2\r\n"
-    b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H265/90000\r\na=control:trackID=1\r\n"
+from tests.unit.adapters.rtsp.by_hand import (
+    DIGEST,
+    SDP,
+    SESSION,
+    STALE,
+    Fields,
+    Peer,
+    described,
+    pull,
+    pushing,
 )
-DIGEST = ("WWW-Authenticate", 'Digest realm="r", nonce="n1", qop="auth", algorithm=SHA-256')
-STALE = ("WWW-Authenticate", 'Digest realm="r", nonce="n2", qop="auth", algorithm=SHA-256, stale=true')
-SESSION = ("Session", "abc;timeout=60")
-Fields = tuple[tuple[str, str], ...]
-
-
-def fixed(size: int) -> bytes:
-    return bytes(size)
-
-
-class Peer:
-    """The other end of a session, by hand."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.now = 0.0
-
-    def request(self) -> Request:
-        (found,) = Demultiplexer(MessageParser()).feed(self.session.bytes_to_send())
-        assert isinstance(found, Request)
-        return found
-
-    def answer(self, status: int = 200, *fields: tuple[str, str], body: bytes = b"") -> Request:
-        request = self.request()
-        cseq = request.headers.get("CSeq") or ""
-        self.session.receive(Response(status, "x", Headers([("CSeq", cseq), *fields]), body), self.now)
-        return request
-
-    def echo_transport(self, *fields: tuple[str, str]) -> Request:
-        request = self.request()
-        cseq, transport = request.headers.get("CSeq") or "", request.headers.get("Transport") or ""
-        headers = Headers([("CSeq", cseq), ("Transport", transport), *fields])
-        self.session.receive(Response(200, "OK", headers), self.now)
-        return request
-
-
-def pull(options: SessionOptions | None = None, credential: Credential | None = CREDENTIAL) -> Peer:
-    return Peer(PullSession(TARGET, credential, options or SessionOptions(random_bytes=fixed), now=0.0))
-
-
-def described(options: SessionOptions | None = None, public: str = "OPTIONS, GET_PARAMETER") -> Peer:
-    peer = pull(options)
-    peer.answer(200, ("Public", public))
-    peer.answer(200, body=SDP)
-    return peer
-
-
-def playing(options: SessionOptions | None = None, *, session: str = "abc;timeout=60") -> Peer:
-    peer = described(options)
-    peer.echo_transport(("Session", session))
-    peer.answer()
-    peer.session.events()
-    return peer
-
-
-def pushing() -> Peer:
-    session = PushSession(TARGET, CREDENTIAL, b"v=0\r\n", ("trackID=0",), SessionOptions(), now=0.0)
-    return Peer(session)
 
 
 def test_a_pull_asks_in_order_and_tells_what_it_found() -> None:
@@ -178,208 +112,6 @@ def test_refused_options_end_nothing(status: int) -> None:
     peer = pull()
     peer.answer(status)
     assert peer.request().method == "DESCRIBE"
-
-
-def test_a_challenge_is_answered_once_and_the_answer_kept() -> None:
-    peer = pull()
-    peer.answer()
-    first = peer.answer(401, ("WWW-Authenticate", 'Basic realm="r"'), DIGEST)
-    second = peer.answer(200, body=SDP)
-    third = peer.request()
-    assert first.headers.get("Authorization") is None
-    assert (second.headers.get("Authorization") or "").startswith('Digest username="operator"')
-    assert "algorithm=SHA-256" in (second.headers.get("Authorization") or "")
-    assert "nc=00000002" in (third.headers.get("Authorization") or "")
-    assert peer.session.refusals == 0
-
-
-def test_a_refused_credential_is_never_sent_again() -> None:
-    peer = pull()
-    peer.answer()
-    peer.answer(401, DIGEST)
-    with pytest.raises(AuthenticationFailed) as caught:
-        peer.answer(401, DIGEST)
-    assert peer.session.refusals == 1
-    assert peer.session.bytes_to_send() == b""
-    assert "canary-password" not in f"{caught.value!r} {caught.value}"
-
-
-def test_a_stale_nonce_gives_one_more_try() -> None:
-    peer = pull()
-    peer.answer()
-    peer.answer(401, DIGEST)
-    peer.answer(401, STALE)
-    assert 'nonce="n2"' in (peer.answer(200, body=SDP).headers.get("Authorization") or "")
-    assert peer.session.refusals == 0
-
-
-def test_stale_for_ever_ends_too() -> None:
-    peer = pull()
-    peer.answer()
-    peer.answer(401, DIGEST)
-    peer.answer(401, STALE)
-    with pytest.raises(AuthenticationFailed):
-        peer.answer(401, STALE)
-
-
-def test_a_nonce_that_ran_out_while_playing_is_renewed() -> None:
-    peer = pull()
-    peer.answer(200, ("Public", "GET_PARAMETER"))
-    peer.answer(401, DIGEST)
-    peer.answer(200, body=SDP)
-    peer.echo_transport(SESSION)
-    peer.answer()
-    peer.session.handle_timer(25.0)
-    peer.answer(401, DIGEST)
-    peer.answer(200)
-    assert peer.session.refusals == 0
-    assert peer.session.state is State.STREAMING
-
-
-def test_without_credential_a_challenge_is_an_error() -> None:
-    peer = pull(credential=None)
-    peer.answer()
-    with pytest.raises(CredentialMissing):
-        peer.answer(401, DIGEST)
-
-
-def test_basic_needs_tls_or_the_switch() -> None:
-    basic = ("WWW-Authenticate", 'Basic realm="r"')
-    peer = pull()
-    peer.answer()
-    with pytest.raises(WeakAuthentication):
-        peer.answer(401, basic)
-    peer = pull(SessionOptions(allow_basic=True))
-    peer.answer()
-    peer.answer(401, basic)
-    assert (peer.answer(200, body=SDP).headers.get("Authorization") or "").startswith("Basic ")
-
-
-def test_keepalives_come_in_time_and_never_late() -> None:
-    peer = playing()
-    assert peer.session.deadline() == 24.0
-    peer.session.handle_timer(24.0)
-    assert peer.answer().method == "GET_PARAMETER"
-    assert peer.session.events() == [KeepaliveAnswered(0.0)]
-    assert peer.session.deadline() == 48.0
-
-
-@pytest.mark.parametrize(
-    ("session", "interval"),
-    [
-        ("a", 24.0),
-        ("a;timeout=600", 25.0),
-        ("a;timeout=10", 4.0),
-        ("a;timeout=1", 1.0),
-        ("a;timeout=x", 24.0),
-    ],
-)
-def test_the_keepalive_interval_follows_the_session_timeout(session: str, interval: float) -> None:
-    assert playing(session=session).session.keepalive_interval == interval
-
-
-def test_options_keeps_alive_where_get_parameter_is_not_listed() -> None:
-    peer = described(public="OPTIONS, PLAY")
-    peer.echo_transport(SESSION)
-    peer.answer()
-    peer.session.handle_timer(30.0)
-    assert peer.request().method == "OPTIONS"
-
-
-def test_a_lost_session_is_noticed_at_the_keepalive() -> None:
-    peer = playing()
-    peer.session.handle_timer(24.0)
-    with pytest.raises(RequestRefused) as caught:
-        peer.answer(454)
-    assert caught.value.status == 454
-
-
-def test_unanswered_keepalives_do_not_end_a_pull() -> None:
-    peer = playing()
-    peer.session.handle_timer(24.0)
-    peer.request()
-    peer.session.handle_timer(34.0)
-    peer.session.handle_timer(48.0)
-    assert peer.request().method == "GET_PARAMETER"
-    assert peer.session.keepalives_unanswered == 1
-    peer.session.receive(Response(200, "late", Headers([("CSeq", "5")])), 49.0)
-    assert peer.session.events() == []
-
-
-def test_unanswered_keepalives_end_a_push() -> None:
-    peer = pushing()
-    peer.answer()
-    peer.answer()
-    peer.echo_transport(SESSION)
-    peer.answer()
-    peer.session.handle_timer(24.0)
-    with pytest.raises(PeerTimeout):
-        peer.session.handle_timer(34.0)
-
-
-def test_silence_before_play_is_a_timeout() -> None:
-    peer = pull()
-    assert peer.session.deadline() == 10.0
-    peer.session.handle_timer(9.9)
-    with pytest.raises(PeerTimeout, match="OPTIONS"):
-        peer.session.handle_timer(10.0)
-    assert peer.session.state is State.CLOSED
-
-
-def test_teardown_ends_in_closed_answered_or_not() -> None:
-    peer = playing()
-    peer.session.close(5.0)
-    assert peer.answer().method == "TEARDOWN"
-    assert peer.session.events() == [Closed()]
-    peer = playing()
-    peer.session.close(5.0)
-    assert peer.session.deadline() == 7.0
-    peer.session.handle_timer(7.0)
-    assert peer.session.events() == [Closed()]
-
-
-def test_teardown_refused_is_an_end_as_well() -> None:
-    peer = playing()
-    peer.session.close(5.0)
-    peer.answer(401)
-    assert peer.session.events() == [Closed()]
-
-
-def test_closing_before_setup_sends_nothing() -> None:
-    peer = pull()
-    peer.request()
-    peer.session.close(1.0)
-    assert (peer.session.events(), peer.session.bytes_to_send()) == ([Closed()], b"")
-
-
-def test_closing_after_an_error_is_closed_at_once() -> None:
-    peer = described()
-    with pytest.raises(RequestRefused):
-        peer.answer(404)
-    peer.session.close(1.0)
-    assert (peer.session.events()[-1], peer.session.bytes_to_send()) == (Closed(), b"")
-
-
-def test_the_peers_requests_are_answered() -> None:
-    peer = playing()
-    peer.session.receive(Request("OPTIONS", "*", Headers([("CSeq", "7")])), 1.0)
-    peer.session.receive(Request("REDIRECT", "*", Headers([("CSeq", "8")])), 1.0)
-    answers = Demultiplexer(MessageParser()).feed(peer.session.bytes_to_send())
-    assert [(a.status, a.headers.get("CSeq")) for a in answers if isinstance(a, Response)] == [
-        (200, "7"),
-        (501, "8"),
-    ]
-    with pytest.raises(PeerClosed):
-        peer.session.receive(Request("TEARDOWN", "*"), 1.0)
-
-
-def test_a_flood_of_requests_is_a_protocol_error() -> None:
-    peer = playing()
-    flood = [Request("OPTIONS", "*")] * 64
-    for request in flood:
-        peer.session.receive(request, 1.0)
-    with pytest.raises(RemoteProtocolError):
-        peer.session.receive(Request("OPTIONS", "*"), 1.0)
 
 
 def test_a_path_that_is_not_ascii_is_escaped() -> None:
@@ -473,37 +205,6 @@ def test_answers_to_requests_never_sent_are_protocol_errors(cseq: str) -> None:
     peer = pull()
     with pytest.raises(RemoteProtocolError):
         peer.session.receive(Response(200, "OK", Headers([("CSeq", cseq)])), 0.0)
-
-
-def test_a_push_announces_and_records() -> None:
-    peer = pushing()
-    asked = [peer.answer(), peer.answer(), peer.echo_transport(SESSION), peer.answer()]
-    assert [r.method for r in asked] == ["OPTIONS", "ANNOUNCE", "SETUP", "RECORD"]
-    assert asked[1].body == b"v=0\r\n"
-    assert asked[1].headers.get("Content-Type") == "application/sdp"
-    assert asked[2].headers.get("Transport") == "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"
-    assert asked[2].uri == "rtsp://192.0.2.7:554/live?x=1/trackID=0"
-    (event,) = peer.session.events()
-    assert isinstance(event, Recording)
-    assert event.tracks[0].rtp_channel == 0
-
-
-def test_a_push_is_never_redirected() -> None:
-    peer = pushing()
-    peer.answer()
-    with pytest.raises(RequestRefused):
-        peer.answer(302, ("Location", "rtsp://192.0.2.7/other"))
-
-
-def test_a_push_of_nothing_is_our_own_mistake() -> None:
-    with pytest.raises(LocalProtocolError):
-        PushSession(TARGET, None, b"", (), SessionOptions(), now=0.0)
-
-
-def test_a_continue_gives_more_time() -> None:
-    peer = pull()
-    peer.session.receive(Response(100, "Continue", Headers([("CSeq", "1")])), 8.0)
-    assert peer.session.deadline() == 18.0
 
 
 def test_the_tables_leave_every_state_a_way_to_closed() -> None:
