@@ -35,7 +35,7 @@ class Policy:
     reason: str
     "What the peer does, what the standard says and what we make of it."
     seen_in: str
-    "Where such peers are found."
+    "Where such peers are reported; none of these devices has been in our own hands yet."
     capture: str
     "File in `tests/data/rtsp/` that shows it."
 

@@ -2,9 +2,12 @@ import asyncio
 import socket
 import ssl
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+import uvloop
 
 from adapters.base import Credential, RtspTarget, TlsPolicy
 from adapters.errors import (
@@ -21,7 +24,7 @@ from adapters.errors import (
 )
 from adapters.media.nal import is_key_frame_start
 from adapters.media.rtp import RtpHeader
-from adapters.rtsp.client import open_connection, probe
+from adapters.rtsp.client import open_connection, open_transport, probe
 from adapters.rtsp.exchange import SessionOptions
 from adapters.rtsp.streams import Packet, Pull, open_pull, open_push
 from catalog.model.secret import Secret
@@ -232,3 +235,44 @@ async def test_old_tls_is_refused(tmp_path: Path) -> None:
 async def test_a_host_name_that_does_not_exist_is_unreachable() -> None:
     with pytest.raises(PeerUnreachable):
         await open_connection(RtspTarget("a" * 70 + ".invalid", 554, "/"), 5)
+
+
+class Buffered(asyncio.BufferedProtocol):
+    """Ask OPTIONS and keep what comes."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(4096)
+        self.received = b""
+        self.bell = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received += bytes(self.buffer[:nbytes])
+        self.bell.set()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_buffered_protocol_is_handed_a_proven_connection(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], is_tls: bool, tmp_path: Path
+) -> None:
+    """Both loops: the protocol is changed after TLS and the pin, while the transport reads already."""
+    certificate = make_certificate(tmp_path)
+    policy = TlsPolicy(pin_sha256=certificate.pin_sha256) if is_tls else None
+
+    async def answer() -> bytes:
+        context = server_context(certificate.file) if is_tls else None
+        async with fake_rtsp_server(tls=context) as server:
+            transport, protocol = await open_transport(target_of(server, policy), 5, Buffered)
+            async with asyncio.timeout(5):
+                await protocol.bell.wait()
+            transport.abort()
+            return protocol.received
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(answer()).startswith(b"RTSP/1.0 200 OK")
