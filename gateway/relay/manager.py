@@ -70,13 +70,17 @@ class RelayManager:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Let all workers take their leave, at most `process.LEAVE` seconds."""
         self._is_leaving = True
         for task in self._running:
             task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        # Without the block's own error, which leaves as it is and not in a group.
+        await self._tasks.__aexit__(None, None, None)
 
     def start(self, spec: RelaySpec, *, idle_stop: float | None = None) -> None:
         """Run `spec`; the same spec again only touches it, another one of the source replaces it.

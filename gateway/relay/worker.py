@@ -40,7 +40,8 @@ from gateway.relay.verification import Decoder
 from gateway.relay.wire import MAX_LINE, decode_command
 from gateway.supervisor import Backoff, keep_running
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("gateway.relay.worker")
+# By name: run as a program, this module is `__main__`.
 
 TICK: Final = 1.0
 """Seconds between two counts."""

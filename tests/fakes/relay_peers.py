@@ -1,0 +1,81 @@
+"""Cameras with real weight and superiors that stop reading, for the relay's tests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen
+
+PACKETS_A_PICTURE = 30
+PACKET_SIZE = 1300
+
+
+def picture(index: int, *, is_key: bool) -> bytes:
+    """Return the interleaved frames of one H.264 picture; its RTP timestamp tells its number."""
+    frames = []
+    for part in range(PACKETS_A_PICTURE):
+        unit = 5 if is_key else 1
+        bits = 0x80 if part == 0 else 0x40 if part == PACKETS_A_PICTURE - 1 else 0
+        payload = bytes((0x7C, bits | unit)) + bytes(PACKET_SIZE)
+        marker = 0x80 if part == PACKETS_A_PICTURE - 1 else 0
+        sequence = (index * PACKETS_A_PICTURE + part) % 65536
+        packet = bytes((0x80, marker | 96)) + sequence.to_bytes(2, "big")
+        packet += (index * 3600 % 2**32).to_bytes(4, "big") + b"\x11\x22\x33\x44" + payload
+        frames.append(b"$\x00" + len(packet).to_bytes(2, "big") + packet)
+    return b"".join(frames)
+
+
+class HeavyCamera(FakeRtspServer):
+    """Sends 25 pictures of 39 kB a second: 8 Mbit/s."""
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        index = 0
+        with suppress(OSError):
+            while True:
+                writer.write(picture(index, is_key=index % 10 == 0))
+                await writer.drain()
+                index += 1
+                await asyncio.sleep(0.04)
+
+
+class DeafSuperior(FakeRtspServer):
+    """Answers RECORD and then reads no more."""
+
+    async def _answer(self, request: Seen, writer: asyncio.StreamWriter) -> bool:
+        goes_on = await super()._answer(request, writer)
+        if request.method == "RECORD":
+            transport = writer.transport
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            # The reader must not ask for more either, for that resumes the transport.
+            await asyncio.Event().wait()
+        return goes_on
+
+
+@asynccontextmanager
+async def served(fake: FakeRtspServer) -> AsyncIterator[FakeRtspServer]:
+    """Let `fake` listen on 127.0.0.1 for the length of the block."""
+    async with asyncio.TaskGroup() as handling:
+        running: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            running.add(handling.create_task(fake.handle(reader, writer), name="peer"))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        fake.port = server.sockets[0].getsockname()[1]
+        try:
+            yield fake
+        finally:
+            server.close()
+            for task in running:
+                task.cancel()
+
+
+def heavy_camera() -> HeavyCamera:
+    """Return a camera that fills a slow sink's queue within seconds."""
+    return HeavyCamera(Script())
+
+
+def deaf_superior() -> DeafSuperior:
+    """Return a superior that takes nothing once it records."""
+    return DeafSuperior(Script(packet_interval=0))

@@ -1,0 +1,154 @@
+"""The relay between a GStreamer camera and a GStreamer RECORD target; ffmpeg judges what arrives."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from adapters.base import Credential, SourceKey, Transport
+from catalog.model.secret import Secret
+from gateway.clock import SystemClock
+from gateway.relay.manager import RelayManager
+from gateway.relay.protocol import (
+    FirstKeyFrame,
+    Playing,
+    RelayEnded,
+    SinkState,
+    SinkStateChanged,
+    VerificationFinished,
+)
+from gateway.relay.spec import RelaySpec, SinkSpec
+from tests.interop.relay_peers import facts_of, ffmpeg, gst_peer, is_run_of, pictures_in, slices_of
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.interop
+
+ONE, TWO = SourceKey(1), SourceKey(2)
+CODE_ONE, CODE_TWO = "34020000001320000001", "34020000001320000002"
+
+
+def is_recording(event: object) -> bool:
+    return isinstance(event, SinkStateChanged) and event.state is SinkState.RECORDING
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_the_pictures_of_two_cameras_arrive_unchanged_and_each_under_its_own_id(
+    tmp_path: Path, transport: Transport
+) -> None:
+    files = {ONE: tmp_path / "one.h264", TWO: tmp_path / "two.h264"}
+    async with (
+        gst_peer("--size", "320x240") as camera_one,
+        gst_peer("--size", "176x144") as camera_two,
+        gst_peer("--record", "--output", str(files[ONE])) as target_one,
+        gst_peer("--record", "--output", str(files[TWO])) as target_two,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            # An independent reader of the same cameras, from before the relay until after it.
+            for key, camera in ((ONE, camera_one), (TWO, camera_two)):
+                tasks.create_task(
+                    ffmpeg(
+                        *("-rtsp_transport", "tcp", "-i", camera.target().url, "-t", "11"),
+                        *("-an", "-c", "copy", "-f", "h264", str(tmp_path / f"sent{key}")),
+                    )
+                )
+            for key in (ONE, TWO):
+                await eventually((tmp_path / f"sent{key}").exists, what="the direct reader")
+            for key, code, camera, target in (
+                (ONE, CODE_ONE, camera_one, target_one),
+                (TWO, CODE_TWO, camera_two, target_two),
+            ):
+                relays.start(
+                    RelaySpec(
+                        key,
+                        code,
+                        camera.target(),
+                        transport=transport,
+                        sink=SinkSpec(target.target()),
+                        verify=2.0,
+                    )
+                )
+            for key in (ONE, TWO):
+                passed = facts.has(key, lambda e: isinstance(e, VerificationFinished) and e.passed)
+                await eventually(passed, within=15, what="verification")
+                await eventually(facts.has(key, is_recording), what="RECORD")
+            await eventually(lambda: relays.counters()[TWO].frames_out > 75, what="pictures")
+            relays.stop(ONE, "test over")
+            relays.stop(TWO, "test over")
+            for key in (ONE, TWO):
+                ended = facts.has(key, lambda e: isinstance(e, RelayEnded) and e.cause == "stopped")
+                await eventually(ended, what="end")
+        await target_one.terminate()
+        await target_two.terminate()
+        for key, width, height in ((ONE, 320, 240), (TWO, 176, 144)):
+            assert {e.transport for e in facts.of(key) if isinstance(e, Playing)} == {transport}
+            sizes = {(e.decoded, e.width, e.height) for e in facts.of(key) if isinstance(e, FirstKeyFrame)}
+            assert sizes == {(True, width, height)}
+            # The end of the file may hold half a picture.
+            arrived = slices_of(files[key])[:-1]
+            assert len(arrived) > 50
+            assert is_run_of(arrived, slices_of(tmp_path / f"sent{key}"))
+            decoded = pictures_in(
+                await ffmpeg("-i", str(files[key]), "-vsync", "passthrough", "-f", "framemd5", "-")
+            )
+            assert {picture.split(",")[0] for picture in decoded} == {str(width * height * 3 // 2)}
+            assert len(decoded) > 50
+
+
+@pytest.mark.parametrize("codec", ["H265", "JPEG"])
+async def test_other_codecs_are_verified_by_decoding_and_arrive(codec: str, tmp_path: Path) -> None:
+    file = tmp_path / "arrived"
+    async with (
+        gst_peer("--codec", codec, "--size", "320x240") as camera,
+        gst_peer("--codec", codec, "--record", "--output", str(file)) as target,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(RelaySpec(ONE, CODE_ONE, camera.target(), sink=SinkSpec(target.target()), verify=1.0))
+        await eventually(facts.has(ONE, lambda e: isinstance(e, VerificationFinished)), what="verification")
+        await eventually(lambda: relays.counters()[ONE].frames_out > 30, what="pictures")
+        relays.stop(ONE, "test over")
+        ended = facts.has(ONE, lambda e: isinstance(e, RelayEnded) and e.cause == "stopped")
+        await eventually(ended, what="end")
+        await target.terminate()
+        assert [e.passed for e in facts.of(ONE) if isinstance(e, VerificationFinished)] == [True]
+        assert [
+            (e.codec, e.decoded, e.width, e.height) for e in facts.of(ONE) if isinstance(e, FirstKeyFrame)
+        ] == [(codec, True, 320, 240)]
+        form = {"H265": "hevc", "JPEG": "mjpeg"}[codec]
+        arrived = pictures_in(await ffmpeg("-f", form, "-i", str(file), "-f", "framemd5", "-"))
+        assert len(arrived) > 20
+
+
+async def test_a_camera_that_comes_back_is_relayed_again_and_its_recording_begins_anew(
+    tmp_path: Path,
+) -> None:
+    secret = {"GST_CAMERA_USER": "operator", "GST_CAMERA_PASSWORD": "correct horse"}
+    credential = Credential("operator", Secret("correct horse"))
+    async with (
+        gst_peer("--record") as target,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        async with gst_peer("--audio", environment=secret) as camera:
+            relays.start(
+                RelaySpec(
+                    ONE, CODE_ONE, camera.target(), credential=credential, sink=SinkSpec(target.target())
+                )
+            )
+            await eventually(facts.has(ONE, is_recording), what="RECORD")
+            await eventually(lambda: relays.counters()[ONE].frames_out > 10, what="pictures")
+            await camera.kill()
+        lost = facts.has(ONE, lambda e: isinstance(e, RelayEnded) and e.was_playing)
+        await eventually(lost, what="the loss")
+        idle = facts.has(ONE, lambda e: isinstance(e, SinkStateChanged) and e.state is SinkState.IDLE)
+        await eventually(idle, what="the sink's end")
+        facts.events.clear()
+        before = relays.counters()[ONE].frames_out
+        async with gst_peer("--port", str(camera.port), "--audio", environment=secret):
+            await eventually(facts.has(ONE, is_recording), within=20, what="RECORD anew")
+            await eventually(lambda: relays.counters()[ONE].frames_out > before + 10, what="pictures anew")
+            playing = [e for e in facts.of(ONE) if isinstance(e, Playing)]
+            assert [(e.authenticated, e.has_audio) for e in playing] == [(True, True)]
+            relays.stop(ONE, "test over")
