@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Needs $root, the checkout. Exit codes are those of `deploy/run --help`.
 
-readonly EXIT_USAGE=2 EXIT_PACKAGES=3 EXIT_PYTHON=4 EXIT_INSTALL=5
+# Apart from Muster's own, which are 0 to 3.
+readonly EXIT_USAGE=2 EXIT_PACKAGES=10 EXIT_PYTHON=11 EXIT_INSTALL=12
 
 # GStreamer's RTSP server with an H.264 encoder, parsers and text overlays, for Debian's own Python.
 readonly GSTREAMER_PACKAGES=(
