@@ -1,9 +1,9 @@
 """What the pulls ask of the rest of the gateway, as narrow as they need it, and the numbers they go by."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random, SystemRandom
 from typing import Protocol
 
 from adapters.base import SourceKey
@@ -89,4 +89,4 @@ class Ports:
     ledger: Ledger
     specs: SpecBuilder
     clock: Clock
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: Random = field(default_factory=SystemRandom)

@@ -123,6 +123,18 @@ class Enrolment:
         endpoint = contactable(pull.plan, pull.judgement, networks, now)
         return None if endpoint is None else target_of(endpoint)
 
+    def hosts(self, most: int = 32) -> list[str]:
+        """Return addresses of sources that may be asked now, spread over the roll: for looking at our own routes."""
+        ids = sorted(self._pulls.ids())
+        step = max(1, len(ids) // most)
+        targets = (self.target_of(source_id) for source_id in ids[::step])
+        return sorted({target.host for target in targets if target is not None})[:most]
+
+    def superiors(self) -> list[tuple[str, int]]:
+        """Return host and port of the central platform, where one is enabled."""
+        sink = self._pulls.conditions.sink
+        return [] if sink is None else [(sink.host, sink.port)]
+
     def phase_of(self, source_id: int) -> str | None:
         """Return where the pull of a source stands (`idle`, `waiting`, `verifying`, `running`, `stopping`)."""
         pull = self._pulls.get(source_id)
