@@ -11,7 +11,7 @@ from typing import Final
 from catalog.credentials import Vault
 from catalog.database import Database
 from catalog.embedded import embedded_postgresql, running_url
-from catalog.errors import DatabaseInUse
+from catalog.errors import DatabaseInUse, EmbeddedPostgresError
 from catalog.jurisdictions import Jurisdiction, save_jurisdiction
 from catalog.migrate import migrate
 from catalog.model.secret import Secret
@@ -51,6 +51,7 @@ async def open_for_service(config: Config) -> AsyncIterator[Database]:
         DatabaseAway: the external database does not answer.
         CatalogError: anything else that keeps it from opening.
     """
+    _make_state_folder(config)
     async with AsyncExitStack() as stack:
         if config.database.is_embedded:
             url = await _start_embedded(config, stack)
@@ -82,6 +83,7 @@ async def open_for_command(config: Config) -> AsyncIterator[Database]:
     Raises:
         CatalogError: it cannot be opened.
     """
+    _make_state_folder(config)
     async with AsyncExitStack() as stack:
         url: str | Secret
         if not config.database.is_embedded:
@@ -117,5 +119,18 @@ def open_vault(config: Config) -> Vault:
     Raises:
         KeyUnusable: the key file is unreadable, of another size or open to other users.
     """
-    config.gateway.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_state_folder(config)
     return Vault.open(config.key_file, create=True)
+
+
+def _make_state_folder(config: Config) -> None:
+    """Make the state folder for its owner alone; an existing one stays as it is.
+
+    Raises:
+        EmbeddedPostgresError: it cannot be made.
+    """
+    folder = config.gateway.state_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedPostgresError(f"{folder}: {error.strerror}") from error

@@ -1,0 +1,277 @@
+"""The composition root of the service: what exists, who knows whom, and in which order it begins and ends.
+
+Nothing is decided here. Beginning: catalog, status, relays, enrolment, probes, discovery, API. Ending: the other way
+round, so that the last thing to happen is the last write of the status.
+"""
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+from typing import Final
+
+import uvloop
+
+from adapters.rtsp.client import probe
+from catalog.database import Database
+from catalog.errors import CatalogError, DatabaseAway
+from catalog.notifications import listen
+from catalog.observations import Observations, WriterReplaced
+from gateway.api.app import build_api, serve_api
+from gateway.api.services import ApiServices
+from gateway.clock import Clock, SystemClock
+from gateway.config import Config, split_host_port
+from gateway.desks import CredentialTrials, OnDemandRelays
+from gateway.discovery import Discovery
+from gateway.enrolment.ports import PullRules
+from gateway.enrolment.service import Enrolment, Outside
+from gateway.enrolment.specs import SpecBuilder
+from gateway.liveness import Liveness, LivenessRules
+from gateway.metrics import Metrics
+from gateway.opening import muster_version, open_for_service, open_vault
+from gateway.probing import ProbeLimits, Prober
+from gateway.relay.manager import RelayManager
+from gateway.relay.spec import RelayBounds
+from gateway.selftest import OwnNetwork
+from gateway.status import FlappingRule, StatusService
+from gateway.supervisor import keep_running
+
+logger = logging.getLogger(__name__)
+
+TICK: Final = 1.0
+"""Seconds between two judgements, each followed by a write of what changed."""
+
+DAY: Final = 86_400.0
+
+STOPPING: Final = 10.0
+"""Seconds that the last write of the status may take at the end."""
+
+
+def serve(config: Config) -> int:
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Returns:
+        0 when told to stop; 1 when it could not go on, and the log says why.
+
+    Raises:
+        CatalogError: the catalog could not be opened.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_for_service(config))
+        gateway = Gateway(config, database, SystemClock())
+        await gateway.run(stop)
+    logger.info("stopped", extra={"action": "stopped"})
+    return 1 if gateway.has_failed else 0
+
+
+class Gateway:
+    """One running gateway over an open catalog."""
+
+    def __init__(self, config: Config, database: Database, clock: Clock) -> None:
+        self.has_failed = False
+        self._config = config
+        self._database = database
+        self._clock = clock
+        self._metrics = Metrics()
+        self._vault = open_vault(config)
+        self._liveness = Liveness(_liveness_rules(config), started=clock.monotonic())
+        self._observations = Observations(database, config.gateway.id)
+        self._status = StatusService(
+            self._observations,
+            self._liveness,
+            clock,
+            flapping=FlappingRule(config.status.flapping_transitions, config.status.flapping_window),
+            heartbeat=config.status.gateway_heartbeat,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set or another start of this gateway takes over."""
+        await self._status.start()
+        try:
+            workers = self._config.relay.workers or None
+            async with RelayManager(self._clock, workers=workers) as relays:
+                await self._run_all(relays, stop)
+        finally:
+            # Whatever was known is stored; an open outage ends this wait, and the next start says it was unknown.
+            try:
+                async with asyncio.timeout(STOPPING):
+                    await self._status.flush()
+            except (TimeoutError, CatalogError) as error:
+                logger.warning(
+                    "the last status was not stored: %s", error, extra={"action": "status_unstored"}
+                )
+
+    async def _run_all(self, relays: RelayManager, stop: asyncio.Event) -> None:
+        config = self._config
+        specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media)
+        enrolment = Enrolment(
+            Outside(self._database, relays, self._status, self._clock),
+            config.gateway.id,
+            specs,
+            _rules(config),
+        )
+        own_network = OwnNetwork(
+            enrolment.hosts,
+            references=[split_host_port(reference) for reference in config.status.references],
+            superiors=enrolment.superiors,
+        )
+        limits = ProbeLimits(timeout=config.status.probe_timeout)
+        prober = Prober(self._liveness, self._status, enrolment.target_of, self._clock, self._metrics, limits)
+        discovery = Discovery(
+            self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
+        )
+        services = ApiServices(
+            database=self._database,
+            clock=self._clock,
+            config=config,
+            metrics=self._metrics,
+            status=self._status,
+            vault=self._vault,
+            relays=relays,
+            on_demand=OnDemandRelays(enrolment, config.relay.idle_stop),
+            sweeps=discovery,
+            credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
+        )
+        works = {
+            "status": lambda: self._watch_status(stop, relays),
+            "own network": lambda: self._watch_own_network(own_network),
+            "probes": prober.run,
+            "enrolment": enrolment.run,
+            "discovery": discovery.run,
+            "catalog changes": lambda: self._follow_changes(enrolment),
+            "partitions": self._make_partitions,
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)
+                for name, work in works.items()
+            ]
+            tasks.append(group.create_task(self._serve_api(services, stop), name="api"))
+            logger.info(
+                "Muster %s serves %s on %s:%d",
+                muster_version(),
+                config.gateway.id,
+                config.api.host,
+                config.api.port,
+                extra={"action": "serving"},
+            )
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _serve_api(self, services: ApiServices, stop: asyncio.Event) -> None:
+        """Serve calls; an address or a TLS file that cannot be used ends the gateway with the reason."""
+        try:
+            await serve_api(build_api(services))
+        except OSError as error:
+            logger.error(  # noqa: TRY400 - a person must act, the stack tells nothing
+                "the API cannot listen on %s:%d: %s",
+                self._config.api.host,
+                self._config.api.port,
+                error.strerror or error,
+                extra={"action": "api_not_listening"},
+            )
+            self.has_failed = True
+            stop.set()
+
+    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager) -> None:
+        """Judge and store once a second, for ever."""
+        while True:
+            due = self._clock.monotonic() + TICK
+            await self._clock.sleep(TICK)
+            self._metrics.loop_lag.set(max(0.0, self._clock.monotonic() - due))
+            self._status.judge()
+            started = self._clock.monotonic()
+            try:
+                await self._status.flush()
+            except WriterReplaced as error:
+                logger.error("%s: stopping", error, extra={"action": "replaced"})  # noqa: TRY400 - no bug of ours
+                self.has_failed = True
+                stop.set()
+                return
+            self._metrics.evidence_flush.observe(self._clock.monotonic() - started)
+            self._show_metrics(relays)
+
+    def _show_metrics(self, relays: RelayManager) -> None:
+        metrics = self._metrics
+        metrics.evidence_queue.set(self._status.waiting)
+        metrics.database_up.set(1 if self._status.is_stored else 0)
+        shown: dict[str, int] = {}
+        unknown: dict[str, int] = {}
+        for view in self._status.views():
+            shown[view.displayed] = shown.get(view.displayed, 0) + 1
+            if view.unknown is not None:
+                unknown[view.unknown] = unknown.get(view.unknown, 0) + 1
+        metrics.show_sources(shown)
+        metrics.show_unknown(unknown)
+        states: dict[str, int] = {}
+        for relay in relays.snapshot():
+            states[relay.state] = states.get(relay.state, 0) + 1
+        metrics.relays.clear()
+        for state, number in states.items():
+            metrics.relays.labels(state=state).set(number)
+
+    async def _watch_own_network(self, own_network: OwnNetwork) -> None:
+        """Keep asking whether it is us, and decide suspicions of a common cause."""
+        pause = min(self._config.status.gateway_heartbeat, 5.0)
+        while True:
+            self._status.own_network(await own_network.is_up())
+            if self._status.suspects_common_cause:
+                self._status.conclude(await own_network.judge_suspicion())
+            await self._clock.sleep(pause)
+
+    async def _follow_changes(self, enrolment: Enrolment) -> None:
+        """Take in what people change in the catalog, by whatever program."""
+        try:
+            async with listen(self._database, "muster_changed") as changes:
+                await self._status.reload()
+                enrolment.reload()
+                async for table in changes:
+                    if table in ("source", "jurisdiction"):
+                        await self._status.reload()
+                    enrolment.reload()
+        except DatabaseAway as error:
+            logger.warning("changes are not heard: %s", error, extra={"action": "changes_unheard"})
+
+    async def _make_partitions(self) -> None:
+        """Make the history's partitions ahead of time, daily."""
+        await self._observations.make_partitions(self._clock.now())
+        await self._clock.sleep(DAY)
+
+
+def _liveness_rules(config: Config) -> LivenessRules:
+    status = config.status
+    return LivenessRules(
+        probe_interval=status.probe_interval,
+        probe_misses=status.probe_misses,
+        restart_grace=status.restart_grace,
+        common_cause_share=status.common_cause_share,
+        common_cause_min=status.common_cause_min,
+        common_cause_window=status.common_cause_window,
+        common_cause_limit=status.common_cause_limit,
+    )
+
+
+def _bounds(config: Config) -> RelayBounds:
+    relay = config.relay
+    return RelayBounds(
+        connect=relay.connect_timeout,
+        handshake=relay.response_timeout,
+        media_timeout=relay.media_timeout,
+        media_gap=min(RelayBounds.media_gap, relay.media_timeout / 2),
+        queue_bytes=relay.queue_bytes,
+        queue_seconds=relay.queue_seconds,
+    )
+
+
+def _rules(config: Config) -> PullRules:
+    return PullRules(verify_at_once=config.relay.verify_at_once)

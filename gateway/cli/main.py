@@ -1,0 +1,79 @@
+"""The `muster` command: its verbs, and the service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.catalog import check_database, publish_catalog, roll
+from gateway.cli.command import ConfigOption, read_config, say, told
+from gateway.cli.networks import discover, network, sighting
+from gateway.cli.reports import report, status
+from gateway.cli.sources import credential, sink, source
+from gateway.cli.tokens import token
+from gateway.cli.trial import run_trial
+from gateway.config import render_config
+from gateway.log import configure_logging
+from gateway.opening import muster_version
+
+app = typer.Typer(
+    name="muster",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Muster 点名: who must connect, who has, who is offline, who never connected at all.\n\n"
+    "Exit codes: 0 done, 1 something was found or went wrong, 2 wrong usage or configuration, 3 not reachable.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
+
+app.add_typer(network, name="network")
+app.command("discover")(discover)
+app.add_typer(sighting, name="sighting")
+app.add_typer(credential, name="credential")
+app.add_typer(source, name="source")
+app.add_typer(sink, name="sink")
+app.add_typer(roll, name="roll")
+app.command("publish")(publish_catalog)
+app.command("status")(status)
+app.add_typer(report, name="report")
+app.command("check")(check_database)
+app.add_typer(config_app, name="config")
+app.add_typer(token, name="token")
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
+    # Here, so that the other commands need not load the web server and the media stack.
+    from gateway.app import serve as serve_gateway
+
+    settings = read_config(config)
+    configure_logging(settings.log.level, settings.log.format)
+    code = told(lambda: serve_gateway(settings))
+    raise typer.Exit(code)
+
+
+@config_app.command("check")
+def check_config(config: ConfigOption = None) -> None:
+    """Read the configuration and print it whole, defaults included and secrets masked."""
+    say(render_config(read_config(config)).rstrip())
+
+
+@app.command(hidden=True)
+def trial(
+    folder: Annotated[Path, typer.Option(help="Takes everything the trial writes.")],
+    deploy: Annotated[Path, typer.Option(help="The checkout's deploy folder.", exists=True, file_okay=False)],
+) -> None:
+    """Run the trial of deploy/run: two test cameras and a central platform on this machine."""
+    raise typer.Exit(run_trial(folder, deploy))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    say(muster_version())
+
+
+def main() -> None:
+    """Enter the command."""
+    app()

@@ -1,0 +1,194 @@
+"""`muster status` and `muster report`: what is connected, what is offline, what never connected at all."""
+
+import sys
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated, Any, Final
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+
+from catalog.database import Database
+from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Region
+from catalog.reports import Reports, View
+from gateway.api import schemas
+from gateway.api.export import NEVER_CONNECTED, OFFLINE, Column, ReadPage, Sheet, write_file
+from gateway.cli.command import ConfigOption, ExitCode, complain, console, now, run, say
+from gateway.config import Config
+
+report = typer.Typer(no_args_is_help=True, help="Reports: never-connected, offline.")
+
+_PAGE: Final = 1000
+
+
+class Form(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+class Language(StrEnum):
+    """Language of the headings."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+RegionOption = Annotated[str, typer.Option("--region", help="Prefix of the administrative code.")]
+FormOption = Annotated[Form, typer.Option("--format", help="table, json, csv or xlsx.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="File to write; standard output otherwise.")
+]
+LanguageOption = Annotated[Language, typer.Option("--lang", help="Headings of csv and xlsx.")]
+
+
+def status(region: RegionOption = "", config: ConfigOption = None) -> None:
+    """Show the chain of counts: required, connected, online, offline, never connected."""
+
+    async def work(database: Database, _: Config) -> None:
+        view = View(now=now(), region=Region(region))
+        districts = await Reports(database).counts(view)
+        table = Table(
+            *("district", "name", "required", "ever connected", "online", "degraded", "offline", "unknown"),
+            *("suspended", "never connected", "online of required"),
+            box=None,
+        )
+        for row in districts:
+            table.add_row(row.district, row.name, *_chain(row.counts))
+        if len(districts) != 1:
+            table.add_row("all", "", *_chain(sum((row.counts for row in districts), Counts())))
+        console().print(table)
+
+    run(config, work)
+
+
+def _chain(counts: Counts) -> list[str]:
+    share = counts.share(counts.online + counts.degraded)
+    numbers = (
+        *(counts.required, counts.connected_ever, counts.online, counts.degraded, counts.offline),
+        *(counts.unknown, counts.suspended, counts.never_connected),
+    )
+    # No duty, no share: an empty denominator is "no data", never 0 %.
+    return [*(str(number) for number in numbers), "–" if share is None else f"{share:.1%}"]
+
+
+@report.command("never-connected")
+def never_connected(
+    region: RegionOption = "",
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
+    form: FormOption = Form.TABLE,
+    output: OutputOption = None,
+    language: LanguageOption = Language.ZH,
+    config: ConfigOption = None,
+) -> None:
+    """Who must connect and never did, the longest due first."""
+
+    async def work(database: Database, _: Config) -> None:
+        view = View(now=now(), region=Region(region))
+
+        async def read(cursor: str | None, limit: int) -> Any:
+            return await Reports(database).never_connected(
+                view, cursor=cursor, limit=limit, overdue_only=overdue
+            )
+
+        sheet = _sheet("never-connected", NEVER_CONNECTED, schemas.NeverConnectedAnswer, language)
+        await _write(sheet, form, output, read, _never_table)
+
+    run(config, work)
+
+
+@report.command("offline")
+def offline(
+    region: RegionOption = "",
+    form: FormOption = Form.TABLE,
+    output: OutputOption = None,
+    language: LanguageOption = Language.ZH,
+    config: ConfigOption = None,
+) -> None:
+    """What was connected and is offline now, the longest first."""
+
+    async def work(database: Database, _: Config) -> None:
+        view = View(now=now(), region=Region(region))
+
+        async def read(cursor: str | None, limit: int) -> Any:
+            return await Reports(database).offline(view, cursor=cursor, limit=limit)
+
+        sheet = _sheet("offline", OFFLINE, schemas.OfflineAnswer, language)
+        await _write(sheet, form, output, read, _offline_table)
+
+    run(config, work)
+
+
+def _sheet(name: str, columns: tuple[Column, ...], model: type[BaseModel], language: Language) -> Sheet:
+    return Sheet(name, columns, model, "zh" if language is Language.ZH else "en")
+
+
+async def _write(sheet: Sheet, form: Form, output: Path | None, read: ReadPage, table_of: Any) -> None:
+    match form:
+        case Form.TABLE:
+            rows = await _all(read)
+            console().print(table_of(rows))
+            say(f"{len(rows)} sources")
+        case Form.JSON:
+            answers = [sheet.model.model_validate(row) for row in await _all(read)]
+            text = "[\n" + ",\n".join(answer.model_dump_json() for answer in answers) + "\n]\n"
+            with _opened(output) as file:
+                file.write(text.encode())
+        case Form.CSV | Form.XLSX:
+            if output is None and form is Form.XLSX and sys.stdout.isatty():
+                complain("a workbook does not go to a terminal: --output FILE")
+                raise typer.Exit(ExitCode.USAGE)
+            with _opened(output) as file:
+                await write_file(file, sheet, "csv" if form is Form.CSV else "xlsx", read)
+
+
+def _opened(output: Path | None) -> Any:
+    binary: IO[bytes] = sys.stdout.buffer
+    return nullcontext(binary) if output is None else output.open("wb")
+
+
+async def _all(read: ReadPage) -> list[Any]:
+    rows: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = await read(cursor, _PAGE)
+        rows += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return rows
+
+
+def _never_table(rows: list[NeverConnectedRow]) -> Table:
+    table = Table("code", "unit", "site", "class", "due", "days overdue", "state", "why", box=None)
+    for row in rows:
+        table.add_row(
+            row.gb_id or str(row.source_id),
+            row.place.unit,
+            row.place.site,
+            row.place.place_class,
+            row.due_on.isoformat(),
+            str(row.days_overdue),
+            row.substate,
+            row.obstacle or "",
+        )
+    return table
+
+
+def _offline_table(rows: list[OfflineRow]) -> Table:
+    table = Table("code", "unit", "site", "offline since", "last evidence", "cause", box=None)
+    for row in rows:
+        last = row.last_positive_at
+        table.add_row(
+            row.gb_id or str(row.source_id),
+            row.place.unit,
+            row.place.site,
+            f"{row.since.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}",
+            f"{last.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}" if last else "",
+            row.cause or "",
+        )
+    return table
