@@ -98,14 +98,14 @@ class GatewayConfig(Section):
 
 
 class JurisdictionConfig(Section):
-    """Whose roll this is and which law applies; the three first keys have no default."""
+    """Whose roll this is and which law applies; the first four keys have no default."""
 
     civil_code: str = Field(pattern=r"^[1-9]\d{5}$")
     "Six-digit administrative code (GB/T 2260) of the jurisdiction."
     name: str = Field(min_length=1, max_length=100)
     issued_by: str = Field(min_length=1, max_length=200)
     "The public security organ that publishes the catalog; never a natural person."
-    contact: str = Field(default="", max_length=300)
+    contact: str = Field(min_length=1, max_length=300)
     "Printed on the published catalog; an office, never a natural person."
     profile: str = Field(default="wuxi-2019", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     base: str = Field(default="cn-2025", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
@@ -306,7 +306,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     known = {name: frozenset(field_names(name)) for name in Config.model_fields}
     settings, problems = read_settings(path, environ, known)
-    # Present even when nobody wrote it, so that its three missing keys are named rather than the section.
+    # Present even when nobody wrote it, so that its missing keys are named rather than the section.
     settings.values.setdefault("jurisdiction", {})
     problems = [*problems, *_check_secrets(settings)]
     folder = path.resolve().parent if path is not None else Path.cwd()

@@ -51,6 +51,7 @@ state_dir = "state"
 civil_code = {civil_code}
 name = "示范区"
 issued_by = "示范区公安分局"
+contact = "示范区公安分局技防管理办公室"
 profile = "wuxi-2019"
 base = "cn-2025"
 

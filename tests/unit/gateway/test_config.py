@@ -14,7 +14,9 @@ from gateway.config import Config, ConfigError, field_names, load_config, render
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "muster.example.toml"
 CANARY = "canary-9f3b7c"
-JURISDICTION = '[jurisdiction]\ncivil_code = "320200"\nname = "示例市"\nissued_by = "示例市公安局"\n'
+JURISDICTION = (
+    '[jurisdiction]\ncivil_code = "320200"\nname = "示例市"\nissued_by = "示例市公安局"\ncontact = "办公室"\n'
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -48,6 +50,7 @@ def test_the_environment_alone_is_a_configuration() -> None:
         "MUSTER__JURISDICTION__CIVIL_CODE": "320200",
         "MUSTER__JURISDICTION__NAME": "示例市",
         "MUSTER__JURISDICTION__ISSUED_BY": "示例市公安局",
+        "MUSTER__JURISDICTION__CONTACT": "办公室",
         "MUSTER__STATUS__REFERENCES": "10.0.0.1:22, [fd00::1]:22",
         "MUSTER__DISCOVERY__PORTS": "[554, 8554]",
         "PATH": "/bin",
@@ -64,11 +67,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert config.status.probe_interval == 45.0
 
 
-def test_without_anything_the_three_keys_to_set_are_named() -> None:
+def test_without_anything_the_keys_to_set_are_named() -> None:
     assert problems(None) == [
         "configuration: [jurisdiction] civil_code: must be set",
         "configuration: [jurisdiction] name: must be set",
         "configuration: [jurisdiction] issued_by: must be set",
+        "configuration: [jurisdiction] contact: must be set",
     ]
 
 
@@ -78,10 +82,10 @@ def test_all_problems_are_listed_at_once_each_with_its_line(tmp_path: Path) -> N
     assert sorted(found) == [
         "environment, MUSTER__API__PORT: [api] port: input should be less than or equal to 65535",
         "environment: MUSTER__API__PORTT: unknown variable; did you mean MUSTER__API__PORT?",
-        "muster.toml, line 11: [api] workers: unknown key; workers belongs in [relay]",
-        "muster.toml, line 5: [stats]: unknown section; did you mean status?",
-        "muster.toml, line 8: [status] probe_intervall: unknown key; did you mean probe_interval?",
-        "muster.toml, line 9: [status] probe_misses: input should be a valid integer, "
+        "muster.toml, line 12: [api] workers: unknown key; workers belongs in [relay]",
+        "muster.toml, line 6: [stats]: unknown section; did you mean status?",
+        "muster.toml, line 9: [status] probe_intervall: unknown key; did you mean probe_interval?",
+        "muster.toml, line 10: [status] probe_misses: input should be a valid integer, "
         "unable to parse string as an integer",
     ]
 
@@ -161,7 +165,7 @@ def test_a_secret_file_that_holds_no_secret_is_refused(tmp_path: Path, content: 
 def test_a_missing_secret_file_is_named_by_its_key(tmp_path: Path) -> None:
     path = write(tmp_path, '[database]\nurl = "postgresql://m@db/x"\npassword_file = "absent"\n')
     assert problems(path) == [
-        "muster.toml, line 7: [database] password_file: cannot be read: No such file or directory"
+        "muster.toml, line 8: [database] password_file: cannot be read: No such file or directory"
     ]
 
 
