@@ -7,6 +7,7 @@ itself after a while, so that its absence can be watched.
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -24,7 +25,7 @@ from rich.console import Console
 from catalog.roll_columns import read_headings
 from catalog.roll_problem import Problems
 from catalog.roll_table import read_table
-from gateway.cli.trial_child import Child, ChildFailed, end_leftovers, keep_child
+from gateway.cli.trial_child import Child, ChildFailed, end_leftovers, environ_of_child, keep_child
 from gateway.cli.trial_report import Api, NotAnswering, both_reports
 
 DEBIAN_PYTHON: Final = "/usr/bin/python3"
@@ -215,8 +216,10 @@ class Trial:
         """Return what an operator does once, in order."""
         references = sorted({camera.credential_ref for camera in cameras if camera.credential_ref})
         person = ("--person", PERSON)
+        # A sample that came with a new version is imported and published anew.
+        edition = hashlib.sha256(self._roll.read_bytes()).hexdigest()[:8]
         return [
-            Step("roll", ("roll", "import", str(self._roll), *person)),
+            Step(f"roll-{edition}", ("roll", "import", str(self._roll), *person)),
             *(
                 Step(
                     f"credential-{reference}",
@@ -239,7 +242,7 @@ class Trial:
                 "token",
                 ("token", "create", "--role", "operator", *person, "--output", str(self._token)),
             ),
-            Step("publish", ("publish", *person)),
+            Step(f"publish-{edition}", ("publish", *person)),
         ]
 
     def _command(self, *arguments: str) -> list[str]:
@@ -260,6 +263,7 @@ class Trial:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=environ_of_child(),
             start_new_session=True,
         )
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TextIO
 
 READY_WITHIN: Final = 30.0
@@ -53,6 +54,12 @@ class Child:
         return self.folder / f"{self.name}.log"
 
 
+def environ_of_child(extra: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Return the environment for a child: settings of another Muster in this shell do not reach the trial's."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+    return {**own, **extra}
+
+
 async def keep_child(child: Child, *, started: Callable[[], None], ended: Callable[[str], None]) -> None:
     """Run a child until cancelled; start it again when somebody has ended it.
 
@@ -81,7 +88,7 @@ async def _run_once(child: Child, started: Callable[[], None]) -> int:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=STDOUT,
-        env={**os.environ, **child.environ},
+        env=environ_of_child(child.environ),
         limit=_LINE_LIMIT,
         # Ctrl-C goes to the trial alone, which stops its children in order.
         start_new_session=True,
