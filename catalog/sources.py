@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHUNK: Final = 500
-"""Plans handed out at once by `stream_plans`: some 10 ms of work."""
+CHUNK: Final = 200
+"""Plans handed out at once by `stream_plans`: some 10 ms of work for the one who takes them."""
 
 LOAD_TIMEOUT: Final = 60.0
 """Seconds for the first rows of all plans: at 100,000 sources the join is sorted first."""

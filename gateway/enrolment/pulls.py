@@ -97,6 +97,10 @@ class Pulls:
         elif (pull.plan, pull.judgement) != (plan, judgement):
             anew = anew or _differs(pull.plan, plan) or pull.judgement != judgement
             pull.plan, pull.judgement = plan, judgement
+        elif not anew:
+            # Nine of ten reloads bring nothing new for a source; time alone works through `look` and `reassert`.
+            self.ports.status.obstacle(plan.source_id, pull.obstacle)
+            return
         # What was proven here may not be stored yet.
         pull.is_connected = pull.is_connected or plan.has_connected
         if anew and pull.phase not in RUNS:

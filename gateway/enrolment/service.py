@@ -184,7 +184,8 @@ class Enrolment:
         sink = next((each for each in await list_sinks(self._database) if each.enabled), None)
         anew = (networks, sink) != self._conditions
         if anew:
-            self._conditions = (networks, sink)
+            # Remembered only after the whole load: a load that broke off is made anew for all.
+            self._conditions = None
             self._pulls.conditions = Conditions(AuthorisedNetworks(networks), sink)
         gone = self._pulls.ids()
         async with aclosing(stream_plans(self._database, self._gateway_id)) as chunks:
@@ -196,6 +197,7 @@ class Enrolment:
                 await asyncio.sleep(0)
         for source_id in gone:
             self._pulls.forget(source_id)
+        self._conditions = (networks, sink)
         self.is_loaded = True
         logger.debug("%d plans read", len(self._pulls), extra={"action": "plans_read"})
 
