@@ -48,9 +48,6 @@ logger = logging.getLogger(__name__)
 OUR_FAULTS: Final = frozenset({"worker_lost", "bug", "local_error"})
 """Ends that say nothing about the source."""
 
-ALIVE_SPAN: Final = 1.0
-"""Seconds of video that one sign of life of a worker stands for."""
-
 OUR_FAULT_REST: Final = 5.0
 """Seconds before another try after a fault of ours."""
 
@@ -161,14 +158,13 @@ class PullEvents:
         self._pulls.restore(pull, DegradeReason.NO_MEDIA)
 
     def _media_alive(self, event: MediaAlive) -> None:
-        for source_id in event.source_ids:
-            running = self._running(source_id, event.at)
+        for source_id, last_at in zip(event.source_ids, event.last_at, strict=True):
+            running = self._running(source_id, last_at)
             if running is None:
                 continue
             pull, session = running
-            self._contact(pull, event.at)
-            # The video came within a second before `at`: surely after the silence only if that ended before it.
-            if not session.video_told and event.at - ALIVE_SPAN > session.quiet_since:
+            self._contact(pull, last_at)
+            if not session.video_told and last_at > session.quiet_since:
                 self._delivers(pull, session)
             self._check_first_connection(pull)
 

@@ -99,11 +99,12 @@ class Totals:
             sessions=self.sessions,
         )
 
-    def take_alive(self) -> bool:
-        """Return whether video arrived since the last call."""
-        is_alive = self.last_media_at > self._alive_before
+    def take_alive(self) -> float | None:
+        """Return the monotonic instant of the newest video when it arrived since the last call, else None."""
+        if self.last_media_at <= self._alive_before:
+            return None
         self._alive_before = self.last_media_at
-        return is_alive
+        return self.last_media_at
 
 
 @dataclass

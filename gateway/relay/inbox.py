@@ -36,12 +36,9 @@ class EventInbox:
         """Add the signs of life of a worker."""
         waiting = self._alive.get(worker)
         if waiting is not None:
-            ids = dict.fromkeys((*event.source_ids, *waiting.source_ids))
-            # The earlier of two seconds stands for those that were silent in the later one.
-            late = set(event.source_ids) >= set(waiting.source_ids)
-            event = MediaAlive(
-                event.at if late else waiting.at, event.at_utc if late else waiting.at_utc, tuple(ids)
-            )
+            newest = dict(zip(waiting.source_ids, waiting.last_at, strict=True))
+            newest.update(zip(event.source_ids, event.last_at, strict=True))
+            event = MediaAlive(event.at, event.at_utc, tuple(newest), tuple(newest.values()))
         self._alive[worker] = event
         self._there.set()
 

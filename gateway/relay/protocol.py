@@ -241,6 +241,12 @@ class MediaAlive:
     at: float
     at_utc: datetime
     source_ids: tuple[SourceKey, ...]
+    last_at: tuple[float, ...]
+    "Of each source in order: the monotonic instant of its newest video."
+
+    def __post_init__(self) -> None:
+        if len(self.source_ids) != len(self.last_at):
+            raise ValueError("each source needs its instant")
 
 
 @dataclass(frozen=True)

@@ -145,15 +145,16 @@ class Worker:
         while True:
             await self._clock.sleep(TICK)
             now, now_utc = self._clock.monotonic(), self._clock.now()
-            alive: list[SourceKey] = []
+            alive: dict[SourceKey, float] = {}
             for source_id, relay in self._relays.items():
-                if relay.totals.take_alive():
-                    alive.append(source_id)
+                last_at = relay.totals.take_alive()
+                if last_at is not None:
+                    alive[source_id] = last_at
             usage = resource.getrusage(resource.RUSAGE_SELF)
             counters = tuple(relay.totals.counters(now) for relay in self._relays.values())
             self._link.send(Counters(now, now_utc, usage.ru_utime + usage.ru_stime, counters))
             if alive:
-                self._link.send(MediaAlive(now, now_utc, tuple(alive)))
+                self._link.send(MediaAlive(now, now_utc, tuple(alive), tuple(alive.values())))
 
 
 async def serve(control: socket.socket) -> None:

@@ -395,7 +395,7 @@ def test_signs_of_life_from_before_a_gap_do_not_end_it() -> None:
     bench = Bench()
     bench.put(CONNECTED)
     bench.events.take(MediaGapOpened(*bench.times(7), bench.clock.monotonic() - 4))
-    bench.clock.advance(-1)
+    bench.clock.advance(-2)
     bench.media(7)
     assert "restored no_media" not in bench.status.kinds()
     bench.media(7)

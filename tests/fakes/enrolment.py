@@ -1,5 +1,6 @@
 """What enrolment works with in tests: plans, a relay runner that runs nothing, a status that writes down."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -105,7 +106,10 @@ class RelayRunner:
     started: list[RelaySpec] = field(default_factory=list)
     stopped: list[tuple[int, str]] = field(default_factory=list)
     shown: list[RelaySnapshot] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    happened: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+
+    async def take(self) -> list[Event]:
+        return [await self.happened.get()]
 
     def start(self, spec: RelaySpec) -> None:
         self.running[spec.source_id] = spec
@@ -237,7 +241,8 @@ class Bench:
     def media(self, *source_ids: int) -> None:
         self.clock.advance(1.5)
         ids = tuple(SourceKey(each) for each in source_ids or (7,))
-        self.events.take(MediaAlive(self.clock.monotonic(), self.clock.now(), ids))
+        at = self.clock.monotonic()
+        self.events.take(MediaAlive(at, self.clock.now(), ids, tuple(at for _ in ids)))
 
     def connect(self, source_id: int = 7) -> None:
         """The whole way to a first connection without a superior."""
