@@ -17,7 +17,6 @@ from catalog.migrate import migrate
 from gateway.clock import SystemClock
 from gateway.enrolment.service import Enrolment, Outside
 from gateway.enrolment.specs import SpecBuilder
-from gateway.relay.protocol import Event
 from gateway.relay.spec import RelayBounds
 from tests.fakes.enrolment import RelayRunner, WrittenStatus
 from tests.seed import GATEWAY, seed_roll
@@ -45,14 +44,6 @@ ANALYZE;
 """
 
 
-class Silent(RelayRunner):
-    """Runs nothing and says nothing."""
-
-    async def take(self) -> list[Event]:
-        never: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
-        return await never
-
-
 def megabytes() -> float:
     """Resident memory at its highest."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -74,7 +65,7 @@ async def measure(database: Database, count: int) -> None:
         for statement in FILL.split(";\n"):
             if statement.strip():
                 await connection.execute(statement.replace("$1", str(count)))
-    relays, status = Silent(), WrittenStatus()
+    relays, status = RelayRunner(), WrittenStatus()
     specs = SpecBuilder(Vault(bytes(32)), RelayBounds())
     enrolment = Enrolment(Outside(database, relays, status, SystemClock()), GATEWAY, specs)
     for turn in ("first", "again"):
