@@ -7,13 +7,13 @@ the process, however that ends, so a run that says `running` and whose lock is f
 import ipaddress
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from catalog.database import COMMAND_TIMEOUT, Database, Transaction
+from catalog.database import COMMAND_TIMEOUT, Database, RawConnection, Transaction
 from catalog.errors import CatalogError
 from catalog.model.network import Network
 from catalog.queries import load_queries
@@ -83,9 +83,32 @@ class Run:
         return self.addresses * len(self.ports)
 
 
+class RunHold:
+    """Holds a run for this process: as long as it is held nobody takes the run for abandoned."""
+
+    def __init__(
+        self, database: Database, stack: AsyncExitStack, connection: RawConnection, run_id: int
+    ) -> None:
+        self.run_id = run_id
+        self._database = database
+        self._stack = stack
+        self._connection = connection
+
+    async def renew(self) -> None:
+        """Take the lock again when its connection was lost, as by a restart of PostgreSQL."""
+        if self._connection.is_closed():
+            self._connection = await self._stack.enter_async_context(self._database.raw_connection())
+            statements = _statements(self._database, self._connection)
+            await statements.execute("run_hold", LOCK_BASE, self.run_id, within=COMMAND_TIMEOUT)
+
+
+def _statements(database: Database, connection: RawConnection) -> Transaction:
+    return Transaction(connection, load_queries(), database.place)
+
+
 @asynccontextmanager
-async def hold_run(database: Database, new: NewRun, *, limit: int, at: datetime) -> AsyncIterator[int]:
-    """Begin a run and hold it for the length of the block; gives its number.
+async def hold_run(database: Database, new: NewRun, *, limit: int, at: datetime) -> AsyncIterator[RunHold]:
+    """Begin a run and hold it for the length of the block.
 
     Abandoned runs are marked failed first. The block ends the run itself, by `finish_run`.
 
@@ -99,12 +122,12 @@ async def hold_run(database: Database, new: NewRun, *, limit: int, at: datetime)
         RunsBusy: there are `limit` already, or one of overlapping addresses.
         DatabaseAway: no answer.
     """
-    async with database.raw_connection() as connection:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(database.raw_connection())
         async with connection.transaction():
-            statements = Transaction(connection, load_queries(), database.place)
-            run_id = await _begin(statements, new, limit, at)
+            run_id = await _begin(_statements(database, connection), new, limit, at)
         # Committed, and the lock was taken before anybody could see the row.
-        yield run_id
+        yield RunHold(database, stack, connection, run_id)
 
 
 async def _begin(statements: Transaction, new: NewRun, limit: int, at: datetime) -> int:

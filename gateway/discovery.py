@@ -179,18 +179,18 @@ class Discovery:
         )
         new = NewRun(plan.authorisation.network_id, plan.network, plan.ports, plan.requested_by)
         try:
-            async with hold_run(self._database, new, limit=MAX_RUNS, at=now) as run_id:
+            async with hold_run(self._database, new, limit=MAX_RUNS, at=now) as hold:
                 logger.info(
                     "sweep %d of %s, ports %s, asked by %s under document %s",
-                    run_id,
+                    hold.run_id,
                     plan.network,
                     ", ".join(map(str, plan.ports)),
                     plan.requested_by,
                     plan.authorisation.document,
-                    extra={"action": "discovery_started", "run_id": run_id},
+                    extra={"action": "discovery_started", "run_id": hold.run_id},
                 )
-                sweep = Sweep(run_id, plan, networks, self._parts, notice)
-                begun(run_id)
+                sweep = Sweep(hold, plan, networks, self._parts, notice)
+                begun(hold.run_id)
                 return await self._bring_to_an_end(sweep)
         except RunsBusy as error:
             raise _busy(str(error)) from error

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from adapters.base import RtspTarget
 from adapters.errors import AdapterError
 from catalog.database import Database
-from catalog.discovery_runs import RunOutcome, note_progress
+from catalog.discovery_runs import RunHold, RunOutcome, note_progress
 from catalog.errors import CatalogError
 from catalog.model.network import AuthorisedNetworks
 from catalog.model.sighting import Protocol as SourceProtocol
@@ -102,15 +102,16 @@ class Sweep:
 
     def __init__(
         self,
-        run_id: int,
+        hold: RunHold,
         plan: SweepPlan,
         networks: AuthorisedNetworks,
         parts: SweepParts,
         notice: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.run_id = run_id
+        self.run_id = hold.run_id
         self.asked = 0
         self.answered = 0
+        self._hold = hold
         self._plan = plan
         self._networks = networks
         self._parts = parts
@@ -254,6 +255,7 @@ class Sweep:
             for one in recorded:
                 for source_id in one.contacts:
                     self._parts.contacts.seen(source_id, at=seen_at[one.sighting.host, one.sighting.port])
+        await self._hold.renew()
         if not await note_progress(database, self.run_id, probed=self.asked, answered=self.answered):
             self.stop("the catalog says that the run is over")
         self._networks = await load_authorised(database)

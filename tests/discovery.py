@@ -51,6 +51,16 @@ async def rows(database: Database, sql: str, *args: object) -> list[Mapping[str,
         return [dict(row) for row in await connection.fetch(sql, *args)]
 
 
+async def holders(database: Database) -> list[object]:
+    """Return the sessions that hold an advisory lock in this database."""
+    found = await rows(
+        database,
+        "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+        "WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()",
+    )
+    return [row["pid"] for row in found]
+
+
 async def authorise(database: Database, cidr: str, at: datetime, *, seconds: float = 3600.0) -> Authorisation:
     """Authorise a network for `seconds` from `at`."""
     record = NewAuthorisation(cidr, "批准文件 [2026] 12", "王局长", at + timedelta(seconds=seconds))
