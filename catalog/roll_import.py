@@ -32,8 +32,8 @@ RETIRED_SHARE: Final = 0.5
 FEW_SOURCES: Final = 20
 """So many may go without asking."""
 
-MANY_ROWS: Final = 1_000
-"""From so many rows on the planner's statistics are brought up to date first."""
+MANY_SOURCES: Final = 1_000
+"""From so many on the planner's statistics are brought up to date."""
 
 _STAGE_COLUMNS: Final = (
     "row",
@@ -222,7 +222,9 @@ async def _compare(
     await transaction.execute("roll_lock", within=TIMEOUT)
     await transaction.execute("roll_stage_create")
     await transaction.copy("roll_stage", _STAGE_COLUMNS, _staged(rows), within=TIMEOUT)
-    if len(rows) >= MANY_ROWS:
+    reach = _reach(rows, jurisdictions)
+    live_before = await transaction.fetchval("roll_live_count", reach, within=TIMEOUT)
+    if live_before >= MANY_SOURCES:
         await transaction.execute("roll_analyze", within=TIMEOUT)
     for name in (
         "roll_stage_index",
@@ -234,7 +236,6 @@ async def _compare(
     ):
         await transaction.execute(name, within=TIMEOUT)
     await transaction.execute("roll_wanted_create", _location_grounds(jurisdictions), within=TIMEOUT)
-    reach = _reach(rows, jurisdictions)
     by_number = {row.row: row for row in rows}
     added = [by_number[record["row"]] for record in await transaction.fetch("roll_added", within=TIMEOUT)]
     changed = [
@@ -251,7 +252,7 @@ async def _compare(
         retired=tuple(retired),
         unchanged=len(rows) - len(added) - len(changed),
         rejected=tuple(row for row in rows if row.rejected_by),
-        live_before=await transaction.fetchval("roll_live_count", reach, within=TIMEOUT),
+        live_before=live_before,
     )
 
 
@@ -344,6 +345,8 @@ async def _write_roll(transaction: Transaction, difference: RollDifference, orde
     await transaction.execute("roll_insert_sources", order.at, within=TIMEOUT)
     await transaction.execute("roll_stage_sources", within=TIMEOUT)
     await transaction.execute("roll_stage_analyze", within=TIMEOUT)
+    if len(difference.added) >= MANY_SOURCES:
+        await transaction.execute("roll_analyze_new", within=TIMEOUT)
     await transaction.execute("roll_delete_endpoints", within=TIMEOUT)
     await transaction.execute("roll_write_endpoints", order.at, f"roll:{order.imported_by}", within=TIMEOUT)
 
