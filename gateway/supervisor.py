@@ -1,14 +1,17 @@
 """The one restart loop: keeps a piece of work running, for ever, with jittered back-off."""
 
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from typing import TypeVar
 
 from adapters.errors import AdapterError
 from gateway.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -21,7 +24,7 @@ class Backoff:
     first: float = 1.0
     longest: float = 60.0
     jitter: float = 0.25
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: Random = field(default_factory=SystemRandom)
     _step: int = 0
 
     def next(self) -> float:
@@ -69,3 +72,18 @@ async def keep_running(
         if clock.monotonic() - started >= healthy_after:
             backoff.reset()
         await clock.sleep(backoff.next())
+
+
+async def isolated(name: str, work: Callable[[], Awaitable[Answer]], otherwise: Callable[[], Answer]) -> Answer:
+    """Run one caller's work once; a bug in it is logged and answered with `otherwise()`, and nobody else notices.
+
+    Args:
+        name: what runs, for the log.
+        work: the work; errors that it expects it handles itself.
+        otherwise: makes the answer after a bug.
+    """
+    try:
+        return await work()
+    except Exception:  # the isolation boundary between callers
+        logger.exception("%s hit a bug", name, extra={"action": "work_failed"})
+        return otherwise()

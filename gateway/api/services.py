@@ -1,0 +1,121 @@
+"""What the API needs of the rest of the gateway, as narrow interfaces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from catalog.access import AccessLog, Tokens
+from catalog.credentials import Vault
+from catalog.database import Database
+from catalog.reading import Region
+from catalog.reports import Reports, View
+from gateway.api.access_recorder import AccessRecorder
+from gateway.api.authentication import Authentication
+from gateway.api.limits import RateLimit
+from gateway.api.stale import StaleAnswers
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.discovery_plan import SweepRequest
+from gateway.metrics import Metrics
+from gateway.relay.view import RelaySnapshot
+from gateway.status_feed import StatusFeed
+from gateway.status_view import StatusView
+
+
+class StatusBoard(Protocol):
+    """The acknowledged status in memory (`gateway.status.StatusService`)."""
+
+    @property
+    def feed(self) -> StatusFeed:
+        """The live feed of acknowledged changes."""
+        ...
+
+    def view(self, source_id: int) -> StatusView | None:
+        """Return the status of a source, or None if it is not watched here."""
+        ...
+
+    def view_by_code(self, gb_id: str) -> StatusView | None:
+        """Return the status of the source with this code, or None."""
+        ...
+
+
+class RelayBoard(Protocol):
+    """The running relays (`gateway.relay.manager.RelayManager`)."""
+
+    def snapshot(self) -> Sequence[RelaySnapshot]:
+        """Return every relay as it stands."""
+        ...
+
+
+class OnDemand(Protocol):
+    """Relays that somebody asks for, beside those that always run."""
+
+    async def start(self, source_id: int) -> str | None:
+        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+
+        Raises:
+            SourceUnknown: no such source is watched here.
+        """
+        ...
+
+    async def stop(self, source_id: int) -> bool:
+        """Say that a relay is wanted no more; return whether it was asked for."""
+        ...
+
+
+class SweepDesk(Protocol):
+    """Begins and stops sweeps of authorised networks (`gateway.discovery.Discovery`)."""
+
+    async def start(self, request: SweepRequest) -> int:
+        """Begin a sweep and return its number; raises `SweepRefused`."""
+        ...
+
+    async def stop(self, run_id: int, *, person: str) -> bool:
+        """Stop a sweep; return whether it was running."""
+        ...
+
+
+class CredentialDesk(Protocol):
+    """Tries a stored credential on the matched devices that ask for it."""
+
+    async def try_credential(self, ref: str) -> Sequence[tuple[str, str]]:
+        """Return address and outcome (`accepted`, or one word of the cause) of each device tried."""
+        ...
+
+
+@dataclass(frozen=True)
+class ApiServices:
+    """Everything that the API and the operator's page work with; made by the composition root."""
+
+    database: Database
+    clock: Clock
+    config: Config
+    metrics: Metrics
+    status: StatusBoard
+    vault: Vault
+    relays: RelayBoard | None = None
+    "None while no relay manager runs: the list is empty and starting one is refused."
+    on_demand: OnDemand | None = None
+    sweeps: SweepDesk | None = None
+    credential_desk: CredentialDesk | None = None
+    reports: Reports = field(init=False)
+    tokens: Tokens = field(init=False)
+    authentication: Authentication = field(init=False)
+    recorder: AccessRecorder = field(init=False)
+    stale: StaleAnswers = field(default_factory=StaleAnswers)
+    # 50 calls a second and token, 100 at once; anonymous callers a tenth of it each.
+    rate: RateLimit = field(default_factory=lambda: RateLimit(50, 100))
+    public_rate: RateLimit = field(default_factory=lambda: RateLimit(5, 30))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reports", Reports(self.database))
+        object.__setattr__(self, "tokens", Tokens(self.database))
+        object.__setattr__(self, "authentication", Authentication(self.tokens, self.clock))
+        object.__setattr__(self, "recorder", AccessRecorder(AccessLog(self.database), self.clock))
+
+    def view(self, region: Region) -> View:
+        """Return from where a caller with this region looks now."""
+        status = self.config.status
+        stale = timedelta(seconds=status.gateway_heartbeat * status.gateway_misses)
+        return View(now=self.clock.now(), region=region, stale_after=stale)

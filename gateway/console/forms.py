@@ -1,0 +1,209 @@
+"""The page's forms: the same verbs as the API, one row a form."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from catalog.errors import CatalogError, DatabaseAway
+from catalog.model.network import NetworkRefused
+from catalog.model.sighting_states import DecisionRefused
+from catalog.reading import LOCAL
+from gateway.api import verbs
+from gateway.api.acting import roll_answer
+from gateway.api.bodies import NetworkBody
+from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
+from gateway.api.problem import KINDS, ApiProblem, Code, invalid
+from gateway.api.reads import number_of
+from gateway.api.verbs import Acting
+from gateway.console.messages import text
+from gateway.console.pages import console_language, logged_in, require_own_origin
+from gateway.console.sessions import Notice, Session
+
+Fields = Mapping[str, str]
+
+_ROOM: Final = 65_536
+
+
+class Form:
+    """A form as it came: text fields, and the file of a roll."""
+
+    def __init__(self, fields: Fields, file: bytes = b"") -> None:
+        self.fields = fields
+        self.file = file
+
+    def number(self, name: str) -> int:
+        """Return a number; raises `ApiProblem`."""
+        return number_of(self.fields.get(name, "").strip())
+
+    def text(self, name: str) -> str:
+        """Return a text without the space around it."""
+        return self.fields.get(name, "").strip()
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether a box is ticked."""
+        return bool(self.fields.get(name))
+
+    def day(self, name: str) -> date | None:
+        """Return a day, None where none is given; raises `ApiProblem`."""
+        try:
+            return date.fromisoformat(self.text(name)) if self.text(name) else None
+        except ValueError as error:
+            raise ApiProblem(Code.INVALID, name) from error
+
+
+async def _confirm(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.confirm_sighting(acting, form.number("sighting_id"), form.text("path") or None)
+    return Notice(is_good=True, text=text("done.confirm", language))
+
+
+async def _accept(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.accept_sighting(
+        acting, form.number("sighting_id"), form.number("source_id"), form.text("path") or None
+    )
+    return Notice(is_good=True, text=text("done.accept", language))
+
+
+async def _refuse(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.refuse_sighting(acting, form.number("sighting_id"), form.text("reason"))
+    return Notice(is_good=True, text=text("done.refuse", language))
+
+
+async def _authorise(acting: Acting, form: Form, language: str) -> Notice:
+    last = form.day("expires_on")
+    if last is None:
+        raise ApiProblem(Code.INVALID, text("expires", language))
+    # Valid to the end of the last local day.
+    end = datetime.combine(last + timedelta(days=1), time(), LOCAL)
+    try:
+        body = NetworkBody(
+            cidr=form.text("cidr"),
+            document=form.text("document"),
+            approver=form.text("approver"),
+            expires_at=end,
+        )
+    except ValidationError as error:
+        raise invalid(error) from error
+    await verbs.authorise_network(acting, body)
+    return Notice(is_good=True, text=text("done.authorise", language))
+
+
+async def _revoke(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.revoke_network(acting, form.number("network_id"))
+    return Notice(is_good=True, text=text("done.revoke", language))
+
+
+async def _sweep(acting: Acting, form: Form, language: str) -> Notice:
+    words = [word for word in form.text("ports").replace("，", ",").split(",") if word.strip()]
+    if not all(word.strip().isdecimal() and len(word.strip()) <= 5 for word in words):
+        raise ApiProblem(Code.INVALID, text("ports", language))
+    ports = tuple(int(word) for word in words) or None
+    run_id = await verbs.start_sweep(acting, form.text("cidr"), ports)
+    return Notice(is_good=True, text=f"{text('done.sweep', language)}: {run_id}")
+
+
+async def _stop(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.stop_sweep(acting, form.number("run_id"))
+    return Notice(is_good=True, text=text("done.stop", language))
+
+
+async def _relay(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.start_relay(acting, form.number("source_id"))
+    return Notice(is_good=True, text=text("done.relay", language))
+
+
+async def _import(acting: Acting, form: Form, language: str) -> Notice:
+    dry_run = form.is_on("dry_run")
+    difference = await verbs.import_roll(
+        acting, form.file, dry_run=dry_run, allow_mass_retirement=form.is_on("mass_retirement")
+    )
+    answer = roll_answer(difference, dry_run=dry_run)
+    names = ("added", "changed", "retired", "unchanged", "rejected")
+    figures = ", ".join(f"{text(name, language)} {getattr(answer, name)}" for name in names)
+    ending = f" ({text('would', language)})" if dry_run else ""
+    return Notice(is_good=True, text=f"{text('done.import', language)}{ending}: {figures}")
+
+
+async def _publish(acting: Acting, form: Form, language: str) -> Notice:
+    dry_run = form.is_on("dry_run")
+    published = await verbs.publish(acting, effective_from=form.day("effective_from"), dry_run=dry_run)
+    number = published.edition.number if published.edition is not None else text("would", language)
+    figures = (
+        f"{text('entries', language)} {len(published.draft.entries)}, "
+        f"{text('withheld', language)} {len(published.draft.withheld)}"
+    )
+    return Notice(is_good=True, text=f"{text('done.publish', language)} {number}: {figures}")
+
+
+Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
+
+VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
+    "confirm": (_confirm, "/sightings"),
+    "accept": (_accept, "/sightings"),
+    "refuse": (_refuse, "/sightings"),
+    "authorise": (_authorise, "/networks"),
+    "revoke": (_revoke, "/networks"),
+    "sweep": (_sweep, "/networks"),
+    "stop": (_stop, "/networks"),
+    "relay": (_relay, "/relays"),
+    "import": (_import, "/roll"),
+    "publish": (_publish, "/roll"),
+}
+"""What a form does, and the page that is shown then."""
+
+
+async def act(request: web.Request) -> web.StreamResponse:
+    """Carry out a form of the page and show what came of it."""
+    require_own_origin(request)
+    session, principal = await logged_in(request)
+    name = request.match_info["verb"]
+    if name not in VERBS:
+        raise ApiProblem(Code.NOT_FOUND)
+    verb, page = VERBS[name]
+    form = await _read(request, verbs.ROLL_LIMIT if name == "import" else _ROOM)
+    if session.is_forged(form.fields.get("csrf", "")):
+        raise ApiProblem(Code.CSRF)
+    services = request.app[SERVICES]
+    services.recorder.require_room(principal.role)
+    request[SCOPE] = " ".join(
+        f"{key}={value}" for key, value in sorted(form.fields.items()) if key.endswith(("_id", "cidr"))
+    )[:200]
+    await _carry_out(verb, Acting(services, principal), form, session, console_language(request))
+    return web.Response(status=303, headers={"Location": page})
+
+
+async def _carry_out(verb: Verb, acting: Acting, form: Form, session: Session, language: str) -> None:
+    try:
+        session.tell(await verb(acting, form, language))
+    except ApiProblem as problem:
+        session.tell(_refusal(problem, language))
+    except DatabaseAway:
+        session.tell(_refusal(ApiProblem(Code.DATABASE_AWAY), language))
+    except (NetworkRefused, DecisionRefused) as error:
+        reason = error.reason.en if language == "en" else error.reason.zh
+        session.tell(_refusal(ApiProblem(Code.INVALID, reason), language))
+    except CatalogError as error:
+        session.tell(_refusal(problem_of_catalog(error), language))
+
+
+def _refusal(problem: ApiProblem, language: str) -> Notice:
+    kind = KINDS[problem.code]
+    title = kind.en if language == "en" else kind.zh
+    lines = tuple(f"{fault.pointer}: {fault.detail}" for fault in problem.faults[:50])
+    detail = f": {problem.detail}" if problem.detail else ""
+    return Notice(is_good=False, text=f"{title}{detail}", lines=lines)
+
+
+async def _read(request: web.Request, limit: int) -> Form:
+    if request.content_length is None or request.content_length > limit:
+        raise ApiProblem(Code.TOO_LARGE)
+    try:
+        posted = await request.post()
+    except ValueError as error:
+        raise ApiProblem(Code.MALFORMED) from error
+    fields = {name: value for name, value in posted.items() if isinstance(value, str)}
+    upload = posted.get("file")
+    file = upload.file.read() if isinstance(upload, web.FileField) else b""
+    return Form(fields, file)

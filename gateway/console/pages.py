@@ -1,0 +1,365 @@
+"""The operator's page: rendered on the server from the same operations that the API answers with."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from catalog.access import Role
+from catalog.errors import DatabaseAway
+from catalog.model.secret import Secret
+from gateway.api import acting as acting_handlers
+from gateway.api import reads, report_reads
+from gateway.api.dispatch import PRINCIPAL, SCOPE, SERVICES, client_of, language_of, record, run
+from gateway.api.event_stream import last_event_id, send_events
+from gateway.api.principal import Principal
+from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_http
+from gateway.api.registry import Call, Operation
+from gateway.api.services import ApiServices
+from gateway.console.messages import text
+from gateway.console.rendering import STATIC, render, static
+from gateway.console.sessions import Session, Sessions
+
+logger = logging.getLogger(__name__)
+
+SESSIONS: Final = web.AppKey("sessions", Sessions)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_OPERATIONS: Final[Mapping[str, Operation]] = {
+    operation.operation_id: operation
+    for registry in (reads.registry, report_reads.registry, acting_handlers.registry)
+    for operation in registry.operations
+}
+
+_OWN: Final = ("lang", "format")
+"""Parameters that are none of the operation's: the page has its own way for both."""
+
+_TEASER: Final = {"limit": "8"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its address, its template, and which operations fill it under which names."""
+
+    path: str
+    template: str
+    title: str
+    parts: Mapping[str, tuple[str, Mapping[str, str]]]
+    "Name in the template: operation id and fixed parameters; the request's own are added to the main part."
+    main: str = ""
+
+
+PAGES: Final = (
+    Page(
+        "/",
+        "overview.html",
+        "overview",
+        {
+            "summary": ("report_summary", {}),
+            "never": ("report_never_connected", _TEASER),
+            "offline": ("report_offline", _TEASER),
+        },
+    ),
+    Page(
+        "/never-connected", "never.html", "never_connected", {"page": ("report_never_connected", {})}, "page"
+    ),
+    Page("/offline", "offline.html", "offline", {"page": ("report_offline", {})}, "page"),
+    Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
+    Page(
+        "/sources/{source_id}",
+        "source.html",
+        "source",
+        {"detail": ("get_source", {}), "history": ("get_history", {})},
+        "history",
+    ),
+    Page("/sightings", "sightings.html", "sightings", {"page": ("list_sightings", {})}, "page"),
+    Page("/relays", "relays.html", "relays", {"page": ("list_relays", {})}, "page"),
+    Page(
+        "/networks",
+        "networks.html",
+        "networks",
+        {"records": ("list_networks", {}), "runs": ("list_runs", {"limit": "20"})},
+    ),
+    Page("/roll", "roll.html", "roll", {}),
+)
+
+_EXPORTS: Final = {
+    "never-connected": _OPERATIONS["report_never_connected"],
+    "offline": _OPERATIONS["report_offline"],
+}
+
+NAVIGATION: Final = tuple(page for page in PAGES if "{" not in page.path)
+
+
+def add_console(app: web.Application) -> None:
+    """Add the pages to the application."""
+    from gateway.console.forms import act
+
+    services = app[SERVICES]
+    app[SESSIONS] = Sessions(services.config.api.session_lifetime)
+    for page in PAGES:
+        app.router.add_get(page.path, _show(page))
+    app.router.add_get("/login", show_login)
+    app.router.add_post("/login", log_in)
+    app.router.add_post("/logout", log_out)
+    app.router.add_post("/act/{verb}", act)
+    app.router.add_get("/console/events", follow)
+    app.router.add_get("/export/{report}", export)
+    app.router.add_get("/static/{name}", send_static)
+
+
+def cookie_name(services: ApiServices) -> str:
+    """Return the cookie's name; with TLS the prefix binds it to this host."""
+    return "__Host-muster" if services.config.api.tls_cert is not None else "muster"
+
+
+def console_language(request: web.Request) -> str:
+    """Return the language of a page: as asked, as chosen before, or the browser's; Chinese first."""
+    chosen = request.cookies.get("muster_lang")
+    if "lang" not in request.query and chosen in ("zh", "en"):
+        return chosen
+    return language_of(request)
+
+
+async def logged_in(request: web.Request) -> tuple[Session, Principal]:
+    """Return session and person of a request, the token checked anew.
+
+    Raises:
+        web.HTTPFound: nobody is logged in.
+    """
+    services = request.app[SERVICES]
+    session_id = request.cookies.get(cookie_name(services), "")
+    session = request.app[SESSIONS].get(session_id, services.clock.monotonic())
+    if session is None:
+        raise web.HTTPFound("/login")
+    try:
+        token = await services.authentication.token(session.token, client=client_of(request))
+    except ApiProblem as problem:
+        if problem.code is not Code.UNAUTHENTICATED:
+            raise
+        request.app[SESSIONS].close(session_id)
+        raise web.HTTPFound("/login") from problem
+    except DatabaseAway as error:
+        raise ApiProblem(Code.DATABASE_AWAY, retry_after=5) from error
+    principal = Principal.of(token, client=client_of(request), purpose="console")
+    request[PRINCIPAL] = principal
+    wait = services.rate.wait_for(str(token.token_id), services.clock.monotonic())
+    if wait:
+        raise ApiProblem(Code.TOO_MANY, retry_after=wait)
+    return session, principal
+
+
+def _show(page: Page) -> Handler:
+    async def show(request: web.Request) -> web.StreamResponse:
+        session, principal = await logged_in(request)
+        language = console_language(request)
+        services = request.app[SERVICES]
+        services.recorder.require_room(principal.role)
+        asked = {name: value for name, value in request.query.items() if name not in _OWN and value}
+        request[SCOPE] = " ".join(f"{name}={value}" for name, value in asked.items() if name != "cursor")[
+            :200
+        ]
+        template, parts, problem = page.template, {}, None
+        try:
+            parts = await _parts(request, page, principal, asked)
+        except ApiProblem as error:
+            template, problem = "problem.html", error
+        body = render(
+            template,
+            language,
+            page_title=page.title,
+            path=request.path,
+            navigation=NAVIGATION,
+            person=principal.person,
+            jurisdiction=services.config.jurisdiction.name,
+            csrf=session.csrf,
+            notices=session.take_notices(),
+            asked=asked,
+            link=_link(request),
+            now=services.clock.now(),
+            problem=problem,
+            kind=None if problem is None else KINDS[problem.code],
+            **parts,
+        )
+        status = 200 if problem is None else KINDS[problem.code].status
+        response = web.Response(text=body, content_type="text/html", status=status)
+        if "lang" in request.query:
+            response.set_cookie("muster_lang", language, samesite="Strict", httponly=True, max_age=31_536_000)
+        return response
+
+    return show
+
+
+async def _parts(
+    request: web.Request, page: Page, principal: Principal, asked: Mapping[str, str]
+) -> dict[str, BaseModel]:
+    """Return what fills the page, each by its operation, with the rights of who looks.
+
+    Raises:
+        ApiProblem: as the operation.
+    """
+    parts: dict[str, BaseModel] = {}
+    for name, (operation_id, fixed) in page.parts.items():
+        operation = _OPERATIONS[operation_id]
+        try:
+            query = operation.query.model_validate({**(asked if name == page.main else {}), **fixed})
+        except ValidationError as error:
+            raise invalid(error) from error
+        call: Call[Any, Any] = Call(
+            services=request.app[SERVICES],
+            principal=principal,
+            query=query,
+            body=None,
+            path=dict(request.match_info),
+        )
+        answer = await run(operation, call)
+        if isinstance(answer, BaseModel):
+            parts[name] = answer
+    return parts
+
+
+def _link(request: web.Request) -> Callable[..., str]:
+    """Return what makes a link to the same page with other parameters; an empty one drops out."""
+
+    def link(path: str | None = None, **changes: str | None) -> str:
+        kept = (
+            {} if path is not None else {key: value for key, value in request.query.items() if key != "lang"}
+        )
+        merged = {**kept, **changes}
+        query = urlencode({name: value for name, value in merged.items() if value})
+        return f"{path or request.path}{f'?{query}' if query else ''}"
+
+    return link
+
+
+async def show_login(request: web.Request) -> web.Response:
+    """Show the form that takes a token."""
+    return _login_page(request, "")
+
+
+def _login_page(request: web.Request, problem: str, status: int = 200) -> web.Response:
+    language = console_language(request)
+    services = request.app[SERVICES]
+    body = render(
+        "login.html",
+        language,
+        problem=text(problem, language) if problem else "",
+        jurisdiction=services.config.jurisdiction.name,
+    )
+    return web.Response(text=body, content_type="text/html", status=status)
+
+
+async def log_in(request: web.Request) -> web.StreamResponse:
+    """Take a token and open a session."""
+    require_own_origin(request)
+    services = request.app[SERVICES]
+    form = await read_form(request)
+    secret = Secret(form.get("token", "").strip())
+    try:
+        token = await services.authentication.token(secret, client=client_of(request))
+    except ApiProblem as problem:
+        word = "login_wait" if problem.code is Code.TOO_MANY else "login_failed"
+        return _login_page(request, word, status=429 if problem.code is Code.TOO_MANY else 401)
+    except DatabaseAway as error:
+        raise ApiProblem(Code.DATABASE_AWAY, retry_after=5) from error
+    request[PRINCIPAL] = Principal.of(token, client=client_of(request), purpose="console")
+    if token.role is not Role.OPERATOR:
+        return _login_page(request, "login_role", status=403)
+    response = web.Response(status=303, headers={"Location": "/"})
+    response.set_cookie(
+        cookie_name(services),
+        request.app[SESSIONS].open(secret, services.clock.monotonic()),
+        httponly=True,
+        samesite="Strict",
+        secure=services.config.api.tls_cert is not None,
+        path="/",
+        max_age=int(services.config.api.session_lifetime),
+    )
+    logger.info("%s logged in from %s", token.person, client_of(request), extra={"action": "console_login"})
+    return response
+
+
+async def log_out(request: web.Request) -> web.StreamResponse:
+    """End the session."""
+    require_own_origin(request)
+    session, _ = await logged_in(request)
+    form = await read_form(request)
+    if session.is_forged(form.get("csrf", "")):
+        raise ApiProblem(Code.CSRF)
+    services = request.app[SERVICES]
+    request.app[SESSIONS].close(request.cookies.get(cookie_name(services), ""))
+    response = web.Response(status=303, headers={"Location": "/login"})
+    response.del_cookie(cookie_name(services), path="/")
+    return response
+
+
+async def read_form(request: web.Request, limit: int = 65_536) -> dict[str, str]:
+    """Return the text fields of a form.
+
+    Raises:
+        ApiProblem: it is larger than `limit` bytes, or no form.
+    """
+    if request.content_length is None or request.content_length > limit:
+        raise ApiProblem(Code.TOO_LARGE)
+    try:
+        form = await request.post()
+    except ValueError as error:
+        raise ApiProblem(Code.MALFORMED) from error
+    except web.HTTPException as error:
+        raise problem_of_http(error) from error
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def require_own_origin(request: web.Request) -> None:
+    """Refuse a form that another site sent; browsers say from where it comes.
+
+    Raises:
+        ApiProblem: it came from elsewhere.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise ApiProblem(Code.CSRF)
+
+
+async def follow(request: web.Request) -> web.StreamResponse:
+    """Stream the live changes to the page."""
+    _, principal = await logged_in(request)
+    services = request.app[SERVICES]
+    await record(services, request, 200)
+    after = last_event_id(request.headers.get("Last-Event-ID"))
+    view = services.view(principal.region)
+    return await send_events(request, services, view, str(principal.token_id), after)
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    """Send a report as a file."""
+    _, principal = await logged_in(request)
+    name, _, form = request.match_info["report"].rpartition(".")
+    operation = _EXPORTS.get(name)
+    if operation is None or form not in ("csv", "xlsx"):
+        raise ApiProblem(Code.NOT_FOUND)
+    request[SCOPE] = form
+    query = operation.query.model_validate({"format": form, "lang": console_language(request)})
+    call: Call[Any, Any] = Call(
+        services=request.app[SERVICES], principal=principal, query=query, body=None, request=request
+    )
+    sent = await run(operation, call)
+    if not isinstance(sent, web.StreamResponse):
+        raise TypeError("an export is a file")
+    return sent
+
+
+async def send_static(request: web.Request) -> web.StreamResponse:
+    """Send the style sheet or the script."""
+    name = request.match_info["name"]
+    try:
+        body = static(name)
+    except KeyError as error:
+        raise ApiProblem(Code.NOT_FOUND) from error
+    headers = {"Cache-Control": "no-cache"}
+    return web.Response(body=body, content_type=STATIC[name], charset="utf-8", headers=headers)
