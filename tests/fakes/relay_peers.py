@@ -39,7 +39,11 @@ class HeavyCamera(FakeRtspServer):
 
 
 class DeafSuperior(FakeRtspServer):
-    """Answers RECORD and then reads no more."""
+    """Answers RECORD and then reads no more, until `released`."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.released = asyncio.Event()
 
     async def _answer(self, request: Seen, writer: asyncio.StreamWriter) -> bool:
         goes_on = await super()._answer(request, writer)
@@ -48,7 +52,7 @@ class DeafSuperior(FakeRtspServer):
             assert isinstance(transport, asyncio.Transport)
             transport.pause_reading()
             # The reader must not ask for more either, for that resumes the transport.
-            await asyncio.Event().wait()
+            await self.released.wait()
         return goes_on
 
 
@@ -56,10 +60,9 @@ class DeafSuperior(FakeRtspServer):
 async def served(fake: FakeRtspServer) -> AsyncIterator[FakeRtspServer]:
     """Let `fake` listen on 127.0.0.1 for the length of the block."""
     async with asyncio.TaskGroup() as handling:
-        running: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            running.add(handling.create_task(fake.handle(reader, writer), name="peer"))
+            handling.create_task(fake.handle(reader, writer), name="peer")
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         fake.port = server.sockets[0].getsockname()[1]
@@ -67,8 +70,9 @@ async def served(fake: FakeRtspServer) -> AsyncIterator[FakeRtspServer]:
             yield fake
         finally:
             server.close()
-            for task in running:
-                task.cancel()
+            if isinstance(fake, DeafSuperior):
+                fake.released.set()
+            fake.drop_connections()
 
 
 def heavy_camera() -> HeavyCamera:
