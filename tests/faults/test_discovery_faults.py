@@ -13,10 +13,13 @@ import pytest
 from adapters.base import RtspTarget
 from catalog.database import Database
 from catalog.discovery_runs import RunOutcome, get_run, list_runs
+from catalog.errors import DatabaseAway
 from gateway.clock import SystemClock
 from gateway.config import DiscoveryConfig
 from gateway.discovery import Discovery
 from gateway.discovery_plan import SweepRequest
+from gateway.discovery_sweep import Progress
+from tests.clock import HandClock
 from tests.discovery import PERSON, authorise, holders, rows
 from tests.waiting import eventually
 
@@ -115,6 +118,7 @@ class Cable:
 
     def __init__(self, socket: str) -> None:
         self.port = 0
+        self.refused = 0
         self._socket = socket
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_in = True
@@ -132,6 +136,7 @@ class Cable:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         if not self._is_in:
+            self.refused += 1
             writer.transport.abort()
             return
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
@@ -210,3 +215,73 @@ async def test_nobody_is_asked_while_the_database_is_away_and_nothing_found_is_l
     assert (run.outcome, run.probed, run.answered) == (RunOutcome.FINISHED, 256, 256)
     (count,) = await rows(database, "SELECT count(*) AS n FROM sighting")
     assert count["n"] == 256
+
+
+async def test_an_outage_beyond_all_patience_fails_the_run_at_the_next_start(
+    database: Database, database_url: str
+) -> None:
+    clock = HandClock()
+    await authorise(database, "10.9.0.0/24", clock.now(), seconds=86_400)
+    async with cable_to(database_url) as (cable, url), Database(url) as through:
+
+        async def ask(target: RtspTarget, *, describe: bool, timeout: float) -> Answered:  # noqa: ASYNC109
+            cable.pull()
+            await asyncio.Event().wait()
+            return Answered()
+
+        with pytest.raises(DatabaseAway):
+            await Discovery(through, CONFIG, clock=clock, probe=ask).sweep(
+                SweepRequest("10.9.0.0/24", PERSON)
+            )
+    (run,) = await list_runs(database)
+    assert run.outcome is RunOutcome.RUNNING
+
+    async def is_released() -> bool:
+        return await holders(database) == []
+
+    await eventually(is_released, what="the end of the lost session")
+    after = await Discovery(database, CONFIG, clock=clock, probe=Everybody()).sweep(
+        SweepRequest("10.9.0.0/24", PERSON)
+    )
+    assert after.outcome is RunOutcome.FINISHED
+    assert (await get_run(database, run.run_id)).outcome is RunOutcome.FAILED
+
+
+async def test_the_end_of_a_sweep_waits_for_the_database(database: Database, database_url: str) -> None:
+    clock = SystemClock()
+    await authorise(database, "10.9.0.0/24", clock.now())
+    async with cable_to(database_url) as (cable, url), Database(url) as through, asyncio.TaskGroup() as group:
+
+        def at_the_end(progress: Progress) -> None:
+            if progress.asked == progress.total:
+                cable.pull()
+
+        async def mend() -> None:
+            await eventually(lambda: cable.refused > 0, what="a refused connection")
+            cable.put_back()
+
+        group.create_task(mend(), name="mend")
+        discovery = Discovery(through, CONFIG, clock=clock, probe=Everybody())
+        run = await discovery.sweep(SweepRequest("10.9.0.0/30", PERSON), notice=at_the_end)
+    assert (run.outcome, run.probed) == (RunOutcome.FINISHED, 4)
+
+
+async def test_housekeeping_waits_for_the_database(database: Database, database_url: str) -> None:
+    clock = HandClock()
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "INSERT INTO sighting (protocol, host, port, first_seen_at, last_seen_at) "
+            "VALUES ('rtsp', '10.9.0.1', 554, $1, $1)",
+            clock.now().replace(year=2025),
+        )
+
+    async def is_forgotten() -> bool:
+        return await rows(database, "SELECT FROM sighting") == []
+
+    async with cable_to(database_url) as (cable, url), Database(url) as through, asyncio.TaskGroup() as group:
+        cable.pull()
+        task = group.create_task(Discovery(through, CONFIG, clock=clock, probe=Everybody()).run(), name="run")
+        await eventually(lambda: cable.refused > 1, what="two tries")
+        cable.put_back()
+        await eventually(is_forgotten, what="the housekeeping")
+        task.cancel()

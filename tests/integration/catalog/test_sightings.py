@@ -249,6 +249,19 @@ async def test_a_source_refused_by_law_gets_no_device(database: Database, roll: 
     assert caught.value.cause == "source_rejected"
 
 
+async def test_a_source_refused_by_law_is_recognised_but_never_in_contact(
+    database: Database, roll: Seeded
+) -> None:
+    await place(database, roll.source_ids[0], "10.0.0.5", confirmed_by="roll:someone")
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE source SET lifecycle = 'rejected', lifecycle_reason = 'WX-9' WHERE source_id = $1",
+            roll.source_ids[0],
+        )
+    recorded = await see(database)
+    assert (recorded.state, recorded.contacts) == (SightingState.MATCHED, ())
+
+
 async def test_unknown_sightings_and_sources_are_named_so(database: Database, roll: Seeded) -> None:
     recorded = await see(database)
     with pytest.raises(SightingUnknown):
