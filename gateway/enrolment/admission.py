@@ -21,6 +21,8 @@ MOST_REFUSALS: Final = 2
 CREDENTIAL_REST: Final = timedelta(minutes=30)
 """How long a refused credential rests, unless it changes: devices lock accounts after a few wrong passwords."""
 
+CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+
 
 class Hindrance(StrEnum):
     """Why a source is not pulled; stable words of the status and the API."""
@@ -155,7 +157,8 @@ def _refusal_obstacle(endpoint: EndpointPlan, refused: EndpointPlan, now: dateti
         # A credential that one device refused is never tried on another by itself.
         return Obstacle(Hindrance.AUTHENTICATION_FAILED)
     again_at = _rests_until(endpoint)
-    if again_at is not None and now < again_at:
+    # A refusal from the future was noted before somebody set the clock back: it must not rest for a year.
+    if again_at is not None and now < again_at <= now + CREDENTIAL_REST + CLOCK_TOLERANCE:
         return Obstacle(Hindrance.AUTHENTICATION_FAILED, again_at=again_at)
     return None
 

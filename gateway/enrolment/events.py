@@ -255,6 +255,8 @@ class PullEvents:
 
     def _ended(self, pull: Pull, session: Session, event: RelayEnded) -> None:
         session.quiet_since, session.video_told = event.at, False
+        # Whatever ended it, the device's other channels need not wait for this one any longer.
+        self._pulls.refusals.left(session.endpoint, pull.plan.source_id)
         if event.cause in OUR_FAULTS or event.cause == "stopped":
             if not pull.is_connected or not event.retryable:
                 self._pulls.fail(pull, "", is_over=not event.retryable, rest=OUR_FAULT_REST)
@@ -296,6 +298,7 @@ class PullEvents:
         if cause in NO_PICTURE:
             self._pulls.impair(pull, DegradeReason.NO_MEDIA)
         if pull.failures >= TRIES_OF_AN_ENDPOINT and len(pull.endpoints) > 1:
-            self._pulls.fail(pull, cause, rest=0.0)
+            is_first_round = pull.failures <= TRIES_OF_AN_ENDPOINT * len(pull.endpoints)
+            self._pulls.fail(pull, cause, rest=0.0 if is_first_round else None)
         else:
             self._pulls.settle(pull)

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from adapters.base import SourceKey
 from catalog.model.connectivity import DegradeReason
+from catalog.model.network import AuthorisedNetworks
+from catalog.sinks import Sink
 from gateway.clock import Clock
+from gateway.enrolment.admission import Networks
 from gateway.enrolment.specs import SpecBuilder
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot
@@ -74,6 +77,9 @@ class PullRules:
     retry_first: float = 5.0
     "Before the second try of a source that gave no picture; doubled each round, spread by a quarter."
     retry_longest: float = 300.0
+    "The longest such wait of a source that never connected."
+    reconnect_longest: float = 60.0
+    "The longest such wait of a connected source whose endpoints all fail."
     refused_rest: float = 1800.0
     "Before another try where the device does not take us and nothing counts its refusals."
     superior_patience: float = 60.0
@@ -90,3 +96,12 @@ class Ports:
     specs: SpecBuilder
     clock: Clock
     random: Random = field(default_factory=SystemRandom)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What holds for all sources alike."""
+
+    networks: Networks = field(default_factory=AuthorisedNetworks)
+    sink: Sink | None = None
+    "The enabled central platform; None: Muster is the shared platform itself."

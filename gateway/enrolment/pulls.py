@@ -8,19 +8,16 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.base import SourceKey
 from catalog.errors import CredentialUnreadable
 from catalog.model.connectivity import DegradeReason
-from catalog.model.network import AuthorisedNetworks
 from catalog.model.plan import RelayMode, SourcePlan
 from catalog.model.profile import LocationJudgement
-from catalog.sinks import Sink
-from gateway.enrolment.admission import Admission, Hindrance, Networks, admit
+from gateway.enrolment.admission import Admission, Hindrance, admit
 from gateway.enrolment.first_connection import Proof
-from gateway.enrolment.ports import Ports, PullRules
+from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import RUNS, Phase, Pull, Session, obstacle_word
 from gateway.enrolment.refusals import Refusals
 from gateway.enrolment.specs import pull_key
@@ -35,15 +32,6 @@ DEVICE_BUSY: Final = 1.0
 
 STOP_PATIENCE: Final = 5.0
 """Seconds that a stopped pull's last event is waited for; a worker that died sends none."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What holds for all sources alike."""
-
-    networks: Networks = field(default_factory=AuthorisedNetworks)
-    sink: Sink | None = None
-    "The enabled central platform; None: Muster is the shared platform itself."
 
 
 class Pulls:
@@ -263,6 +251,7 @@ class Pulls:
             self._enqueue(pull, now + DEVICE_BUSY * self.ports.random.uniform(0.75, 1.25))
             return
         sink, verify = self.conditions.sink, not pull.is_connected
+        pull.superior = None if sink is None else pull.superior
         try:
             spec = self.ports.specs.build(plan, endpoint, sink, verify=verify)
         except CredentialUnreadable as error:
@@ -284,6 +273,7 @@ class Pulls:
         if verify:
             self._verifying.add(plan.source_id)
         self.ports.relays.start(spec)
+        self.tell(pull)
 
     def _patience(self) -> float:
         """Return how long a verification may take: two windows of video, once it is there."""
@@ -343,7 +333,8 @@ class Pulls:
 
     def _wait(self, pull: Pull) -> float:
         rounds = (pull.failures - 1) // max(len(pull.endpoints), 1)
-        plain = min(self.rules.retry_longest, self.rules.retry_first * (1 << min(rounds, 10)))
+        longest = self.rules.reconnect_longest if pull.is_connected else self.rules.retry_longest
+        plain = min(longest, self.rules.retry_first * (1 << min(rounds, 10)))
         return plain * self.ports.random.uniform(0.75, 1.25)
 
     def _leave(self, pull: Pull, session: Session) -> None:

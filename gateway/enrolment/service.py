@@ -23,9 +23,9 @@ from gateway.clock import Clock
 from gateway.enrolment.admission import contactable
 from gateway.enrolment.events import PullEvents
 from gateway.enrolment.ledger import AWAY_PAUSE, CatalogLedger
-from gateway.enrolment.ports import Ports, PullRules, Relays, Status
+from gateway.enrolment.ports import Conditions, Ports, PullRules, Relays, Status
 from gateway.enrolment.pull import Phase
-from gateway.enrolment.pulls import Conditions, Pulls
+from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder, target_of
 from gateway.relay.protocol import Event
 
@@ -181,9 +181,17 @@ class Enrolment:
             DatabaseAway: no answer; what was read up to there holds, nothing is stopped.
         """
         networks = await list_networks(self._database)
-        sink = next((each for each in await list_sinks(self._database) if each.enabled), None)
+        sinks = [each for each in await list_sinks(self._database) if each.enabled]
+        sink = sinks[0] if sinks else None
         anew = (networks, sink) != self._conditions
         if anew:
+            if len(sinks) > 1:
+                logger.warning(
+                    "of %d enabled sinks only %s is pushed to",
+                    len(sinks),
+                    sinks[0].name,
+                    extra={"action": "sinks"},
+                )
             # Remembered only after the whole load: a load that broke off is made anew for all.
             self._conditions = None
             self._pulls.conditions = Conditions(AuthorisedNetworks(networks), sink)

@@ -7,9 +7,8 @@ import pytest
 
 from adapters.base import SourceKey
 from catalog.model.plan import RelayMode
-from gateway.enrolment.ports import PullRules
+from gateway.enrolment.ports import Conditions, PullRules
 from gateway.enrolment.pull import Phase
-from gateway.enrolment.pulls import Conditions
 from gateway.relay.protocol import (
     EventsLost,
     MediaGapClosed,
@@ -368,6 +367,42 @@ def test_another_endpoint_is_tried_after_two_tries_without_video() -> None:
     bench.over()
     bench.pass_time(1)
     assert [spec.target.host for spec in bench.relays.started] == ["10.1.0.5", "10.1.0.6"]
+
+
+def test_a_source_whose_endpoints_all_fail_is_tried_ever_more_rarely() -> None:
+    bench = Bench()
+    bench.put(plan(7, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True))
+    for _ in range(600):
+        if 7 in bench.relays.running:
+            bench.end("unreachable")
+            bench.over()
+        bench.pass_time(1)
+    assert 8 <= len(bench.relays.started) <= 30
+    bench.pass_time(80)
+    assert 7 in bench.relays.running
+
+
+def test_a_channel_that_fails_does_not_keep_the_recorders_other_channels_waiting() -> None:
+    bench = Bench()
+    bench.put(
+        *(plan(n, endpoint(n, credential=stored(), path=f"/{n}"), has_connected=True) for n in range(1, 4))
+    )
+    bench.pass_time(3)
+    assert len(bench.relays.started) == 1
+    bench.end("refused", bench.relays.started[0].source_id, status=404)
+    bench.pass_time(3)
+    assert len(bench.relays.started) == 2
+
+
+def test_a_removed_sink_takes_its_obstacle_along() -> None:
+    bench = Bench(sink=SINK)
+    bench.put(CONNECTED)
+    bench.sink(SinkState.FAILED, cause="timeout")
+    bench.pulls.conditions = Conditions(networks())
+    bench.put(CONNECTED, anew=True)
+    bench.over()
+    bench.pass_time(1)
+    assert (bench.obstacle(), bench.relays.started[-1].sink) == (None, None)
 
 
 def test_a_single_endpoint_is_left_to_its_worker_for_ever() -> None:

@@ -19,9 +19,9 @@ from catalog.model.sighting import Protocol
 from catalog.profiles.load import effective_profile
 from catalog.sinks import Sink
 from gateway.enrolment.events import PullEvents
-from gateway.enrolment.ports import Ports, PullRules
+from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import Pull
-from gateway.enrolment.pulls import Conditions, Pulls
+from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder
 from gateway.relay.protocol import (
     Event,

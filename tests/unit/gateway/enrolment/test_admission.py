@@ -88,8 +88,9 @@ def test_the_law_comes_before_the_operator() -> None:
         {"credential": stored(), "refusals": 1, "refused_version": 1, "refused_at": NOW},
         {"credential": stored(version=2), "refused_at": NOW, **REFUSED_TWICE},
         {"credential": stored(), "refused_at": NOW - timedelta(minutes=30), **REFUSED_TWICE},
+        {"credential": stored(), "refused_at": NOW + timedelta(days=1), **REFUSED_TWICE},
     ],
-    ids=["plain", "credential", "tls", "one refusal", "changed since", "half an hour ago"],
+    ids=["plain", "credential", "tls", "one refusal", "changed since", "half an hour ago", "clock set back"],
 )
 def test_a_confirmed_address_in_an_authorised_network_is_admitted(changes: dict[str, Any]) -> None:
     decision = decide(plan(7, endpoint(**changes)))
