@@ -42,7 +42,7 @@ PERSON: Final = "trial operator"
 PATTERNS: Final = ("smpte", "ball")
 
 SETTINGS: Final = """\
-# Written by the trial at every start; for real use see deploy/muster.example.toml.
+# Written by the trial at every start, for the made-up district of the sample roll; for real use see deploy/muster.example.toml.
 # Its timers are shortened so that one can watch: the defaults are 60 s, 3, 180 s and 15 s.
 [gateway]
 id = "trial"
@@ -50,9 +50,9 @@ state_dir = "state"
 
 [jurisdiction]
 civil_code = {civil_code}
-name = "示范区"
-issued_by = "示范区公安分局"
-contact = "示范区公安分局技防管理办公室"
+name = "滨河区"
+issued_by = "滨河区公安分局"
+contact = "滨河区公安分局技防管理办公室"
 profile = "wuxi-2019"
 base = "cn-2025"
 
