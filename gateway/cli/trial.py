@@ -42,7 +42,8 @@ PERSON: Final = "trial operator"
 PATTERNS: Final = ("smpte", "ball")
 
 SETTINGS: Final = """\
-# Written by the trial at every start, for the made-up district of the sample roll; for real use see deploy/muster.example.toml.
+# Written by the trial at every start, for the made-up district of the sample roll.
+# For real use see deploy/muster.example.toml.
 # Its timers are shortened so that one can watch: the defaults are 60 s, 3, 180 s and 15 s.
 [gateway]
 id = "trial"
