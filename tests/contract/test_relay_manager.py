@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Credential, RtspTarget, SourceKey
+from adapters.base import Credential, RtspTarget, SourceKey, Transport
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
@@ -28,7 +28,7 @@ from gateway.relay.protocol import (
     WorkerLost,
 )
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
-from tests.fakes.relay_peers import deaf_superior, heavy_camera, served
+from tests.fakes.relay_peers import UdpOnlyCamera, deaf_superior, heavy_camera, served
 from tests.fakes.rtsp_server import FakeRtspServer, Script, fake_rtsp_server
 from tests.interop.relay_peers import facts_of
 from tests.waiting import eventually
@@ -192,6 +192,20 @@ async def test_a_superior_that_stops_reading_costs_frames_and_neither_the_pull_n
         assert (two.dropped_frames, two.drops) == (0, 0)
         assert two.frames_out > two.frames - 30
         assert (camera_one.connections, camera_two.connections) == (1, 1)
+
+
+async def test_a_camera_that_refuses_tcp_is_asked_for_udp_and_relayed() -> None:
+    async with (
+        served(UdpOnlyCamera(Script())) as camera,
+        fake_rtsp_server(SUPERIOR) as superior,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(spec(ONE, camera, superior))
+        await eventually(lambda: len(superior.frames) > 50, what="frames")
+        assert [e.transport for e in facts.of(ONE) if isinstance(e, Playing)] == [Transport.UDP]
+        sequence = [int.from_bytes(packet[2:4], "big") for _, packet in superior.frames]
+        assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 
 
 async def test_a_gap_in_the_media_is_told_when_it_opens_and_when_it_closes() -> None:

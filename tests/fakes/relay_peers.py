@@ -1,10 +1,12 @@
 """Cameras with real weight and superiors that stop reading, for the relay's tests."""
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen
+from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen, rtp_packets
 
 PACKETS_A_PICTURE = 30
 PACKET_SIZE = 1300
@@ -36,6 +38,29 @@ class HeavyCamera(FakeRtspServer):
                 await writer.drain()
                 index += 1
                 await asyncio.sleep(0.04)
+
+
+class UdpOnlyCamera(FakeRtspServer):
+    """Refuses TCP by 461 and sends its packets by UDP."""
+
+    def _response(self, request: Seen) -> bytes:
+        answer = super()._response(request)
+        if request.method != "SETUP":
+            return answer
+        transport = request.headers["transport"]
+        if "TCP" in transport:
+            return f"RTSP/1.0 461 Unsupported Transport\r\nCSeq: {request.headers['cseq']}\r\n\r\n".encode()
+        found = re.search(r"client_port=(\d+)", transport)
+        assert found is not None
+        self.client_port = int(found[1])
+        return answer
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind(("127.0.0.1", 0))
+            for packet in rtp_packets(gop=self.script.gop):
+                sender.sendto(packet, ("127.0.0.1", self.client_port))
+                await asyncio.sleep(self.script.packet_interval)
 
 
 class DeafSuperior(FakeRtspServer):

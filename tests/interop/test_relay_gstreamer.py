@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Credential, SourceKey, Transport
+from adapters.base import Credential, SourceKey, TlsPolicy, Transport
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
@@ -18,6 +18,7 @@ from gateway.relay.protocol import (
     VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec, SinkSpec
+from tests.fakes.certificates import make_certificate
 from tests.interop.relay_peers import facts_of, ffmpeg, gst_peer, is_run_of, pictures_in, slices_of
 from tests.waiting import eventually
 
@@ -152,3 +153,38 @@ async def test_a_camera_that_comes_back_is_relayed_again_and_its_recording_begin
             playing = [e for e in facts.of(ONE) if isinstance(e, Playing)]
             assert [(e.authenticated, e.has_audio) for e in playing] == [(True, True)]
             relays.stop(ONE, "test over")
+
+
+async def test_an_rtsps_camera_with_a_pinned_certificate_is_verified_and_relayed(tmp_path: Path) -> None:
+    secret = {"GST_CAMERA_USER": "operator", "GST_CAMERA_PASSWORD": "correct horse"}
+    certificate = make_certificate(tmp_path)
+    async with (
+        gst_peer("--certificate", str(certificate.file), environment=secret) as camera,
+        gst_peer("--record") as target,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(
+            RelaySpec(
+                ONE,
+                CODE_ONE,
+                camera.target(TlsPolicy(pin_sha256=certificate.pin_sha256)),
+                credential=Credential("operator", Secret("correct horse")),
+                sink=SinkSpec(target.target()),
+                verify=1.0,
+            )
+        )
+        passed = facts.has(ONE, lambda e: isinstance(e, VerificationFinished) and e.passed)
+        await eventually(passed, what="verification")
+        await eventually(lambda: relays.counters()[ONE].frames_out > 30, what="pictures")
+        assert relays.counters()[ONE].dropped_frames == 0
+        relays.start(
+            RelaySpec(
+                ONE,
+                CODE_ONE,
+                camera.target(TlsPolicy(pin_sha256="0" * 64)),
+                credential=Credential("operator", Secret("correct horse")),
+            )
+        )
+        mismatch = facts.has(ONE, lambda e: isinstance(e, RelayEnded) and e.cause == "tls_pin_mismatch")
+        await eventually(mismatch, what="refusal of another certificate")
