@@ -8,7 +8,7 @@ import pytest
 
 from catalog.database import Database
 from catalog.errors import CatalogError
-from catalog.jurisdictions import Jurisdictions, load_jurisdictions, save_jurisdiction
+from catalog.jurisdictions import Jurisdiction, Jurisdictions, load_jurisdictions, save_jurisdiction
 from catalog.roll_file import read_roll
 from catalog.roll_import import (
     FieldChange,
@@ -23,7 +23,6 @@ from tests.fakes.roll import (
     JURISDICTIONS,
     WITH_BASE,
     WUXI_LIKE,
-    Jurisdiction,
     anonymous_row,
     roll_csv,
     roll_row,
@@ -275,7 +274,8 @@ async def test_a_connected_source_keeps_its_state_when_its_row_changes(catalog: 
     since = NOW - timedelta(hours=5)
     await run(
         catalog,
-        f"UPDATE connectivity SET state = 'online', since = '{since}', first_connected_at = '{since}' WHERE source_id = 1",
+        f"UPDATE connectivity SET state = 'online', since = '{since}', first_connected_at = '{since}' "
+        "WHERE source_id = 1",
     )
     await take_in(catalog, [roll_row(1, site="新馆"), roll_row(2)])
     assert await select(catalog, "SELECT state, since, site_id FROM connectivity WHERE source_id = 1") == [

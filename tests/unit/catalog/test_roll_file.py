@@ -1,5 +1,6 @@
 """Whole roll files: encodings, headings, bounds, and mistakes told by row and column."""
 
+import contextlib
 import io
 import zipfile
 from datetime import datetime
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.jurisdictions import Jurisdictions
+from catalog.jurisdictions import Jurisdiction, Jurisdictions
 from catalog.model.codes import CivilCode
 from catalog.roll_columns import REQUIRED_COLUMNS
 from catalog.roll_file import RollInvalid, RollRow, read_roll
@@ -19,7 +20,6 @@ from tests.fakes.roll import (
     JURISDICTIONS,
     SHAANXI_LIKE,
     WITH_BASE,
-    Jurisdiction,
     anonymous_row,
     roll_csv,
     roll_row,
@@ -62,9 +62,8 @@ def test_a_csv_is_read_in_each_encoding(encoding: str) -> None:
 
 def test_a_workbook_gives_the_same_row_as_the_csv() -> None:
     headings: list[object] = list(REQUIRED_COLUMNS)
-    data = roll_xlsx(
-        [headings, xlsx_cells(port=554, connect_due_date=datetime(2026, 6, 30), address_attested=True)]
-    )  # noqa: DTZ001
+    day = datetime(2026, 6, 30)  # noqa: DTZ001 - a spreadsheet's days have no zone
+    data = roll_xlsx([headings, xlsx_cells(port=554, connect_due_date=day, address_attested=True)])
     assert only_row(data) == only_row(roll_csv([roll_row()]))
 
 
@@ -128,7 +127,7 @@ def test_the_problems_kept_are_bounded_and_all_are_counted() -> None:
 @pytest.mark.parametrize("column", ["host", "rtsp_path", "credential_ref", "mac", "serial", "port"])
 def test_a_password_in_the_wrong_column_is_never_repeated(column: str) -> None:
     with pytest.raises(RollInvalid) as caught:
-        read_roll(roll_csv([roll_row(**{column: f"摄像机:{SECRET}@x"})]), JURISDICTIONS)
+        read_roll(roll_csv([roll_row(1, **{column: f"摄像机:{SECRET}@x"})]), JURISDICTIONS)
     assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.problems}"
 
 
@@ -161,7 +160,7 @@ def test_a_code_kept_as_a_number_in_a_workbook_is_a_clear_error(number: float) -
 def test_what_does_not_hang_together_in_a_row_is_an_error(
     cells: dict[str, str], problem: tuple[str, str]
 ) -> None:
-    assert problems_of(roll_csv([roll_row(**cells)])) == [(2, *problem)]
+    assert problems_of(roll_csv([roll_row(1, **cells)])) == [(2, *problem)]
 
 
 def test_a_row_without_anything_to_recognise_it_by_is_an_error() -> None:
@@ -287,12 +286,9 @@ def test_any_bytes_are_read_or_refused_with_the_documented_error(data: bytes) ->
     problems_of(data)
 
 
-@given(st.lists(st.text(max_size=30), min_size=16, max_size=16))
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30), min_size=16, max_size=16))
 def test_any_cells_under_good_headings_are_read_or_refused(cells: list[str]) -> None:
     row = dict(zip(REQUIRED_COLUMNS, cells, strict=True))
-    try:
-        rows = read_roll(roll_csv([row], encoding="utf-8"), JURISDICTIONS)
-    except (RollInvalid, UnicodeEncodeError) as error:
-        assert error
-    else:
-        assert len(rows) == 1
+    data = roll_csv([row], encoding="utf-8")
+    with contextlib.suppress(RollInvalid):
+        assert len(read_roll(data, JURISDICTIONS)) == 1
