@@ -129,6 +129,25 @@ class Credential:
     password: Secret
 
 
+@dataclass(frozen=True)
+class ListedCredential:
+    """What may be shown of a credential."""
+
+    credential_id: int
+    ref: str
+    username: str | None
+    is_set: bool
+    "Whether somebody typed the password."
+    version: int
+    changed_at: datetime | None
+    changed_by: str | None
+
+
+async def list_credentials(statements: Statements) -> list[ListedCredential]:
+    """Return every credential, oldest first, never with its password; raises `DatabaseAway`."""
+    return [ListedCredential(**dict(row)) for row in await statements.fetch("credential_refs")]
+
+
 async def set_credential(
     database: Database,
     vault: Vault,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catalog.credentials import Vault, set_credential
+from catalog.credentials import Vault, list_credentials, set_credential
 from catalog.database import Database
 from catalog.errors import ConstraintViolated
 from catalog.model.display import Lifecycle
@@ -205,6 +205,9 @@ async def test_sinks_are_kept_by_name_with_a_credential_typed_later(database: Da
     assert (sink.path_of("x"), sink.enabled) == ("/in/x", True)
     assert sink.credential is not None
     assert sink.credential.is_stored
+    (listed,) = await list_credentials(database)
+    assert (listed.ref, listed.username, listed.is_set, listed.changed_by) == ("up", "muster", True, "Li")
+    assert "secret-of-the-sink" not in repr(listed)
     await enable_sink(database, "platform", enabled=False, person="Li")
     assert [each.enabled for each in await list_sinks(database)] == [False]
     with pytest.raises(ConstraintViolated):
