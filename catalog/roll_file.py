@@ -8,8 +8,9 @@ from datetime import date
 
 from catalog.jurisdictions import Jurisdictions
 from catalog.roll_columns import read_headings
+from catalog.roll_person import UnitKind
 from catalog.roll_problem import Problems, RollInvalid, RollProblem, refuse_file
-from catalog.roll_row import RollRow, UnitKind, read_row
+from catalog.roll_row import RollRow, read_row
 from catalog.roll_table import read_table
 
 __all__ = ["RollInvalid", "RollProblem", "RollRow", "read_roll"]

@@ -3,7 +3,35 @@
 A guess only decides that the author of the roll must say what the unit is; it never decides what it is.
 """
 
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
+
+
+class UnitKind(StrEnum):
+    """Who a unit is; the words of the schema."""
+
+    ORGANISATION = "organisation"
+    NATURAL_PERSON = "natural_person"
+    """Also a one-person business, whose name is a person's: never named to the public."""
+
+
+UNIT_KINDS: Final[Mapping[str, UnitKind]] = MappingProxyType(
+    {
+        "organisation": UnitKind.ORGANISATION,
+        "organization": UnitKind.ORGANISATION,
+        "单位": UnitKind.ORGANISATION,
+        "组织": UnitKind.ORGANISATION,
+        "法人": UnitKind.ORGANISATION,
+        "naturalperson": UnitKind.NATURAL_PERSON,
+        "individual": UnitKind.NATURAL_PERSON,
+        "自然人": UnitKind.NATURAL_PERSON,
+        "个人": UnitKind.NATURAL_PERSON,
+        "个体工商户": UnitKind.NATURAL_PERSON,
+    }
+)
+"""How a file may say it, in lower case without blanks and underscores."""
 
 # The hundred most frequent family names cover some 85 % of people; the rest is the author's care.
 _FAMILY_NAMES: Final = frozenset(

@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import Final
 
 from catalog.jurisdictions import DISTRICT_DIGITS, Jurisdictions
@@ -42,34 +41,12 @@ from catalog.roll_cells import (
     read_rtsp_path,
     read_serial,
 )
-from catalog.roll_person import looks_like_a_person
+from catalog.roll_person import UNIT_KINDS, UnitKind, looks_like_a_person
 from catalog.roll_problem import Problems, quoted
 
 RTSP_PORT: Final = 554
 GB_KEY: Final = "gb:"
 ROW_KEY: Final = "row:"
-
-
-class UnitKind(StrEnum):
-    """Who a unit is; the words of the schema."""
-
-    ORGANISATION = "organisation"
-    NATURAL_PERSON = "natural_person"
-    """Also a one-person business, whose name is a person's: never named to the public."""
-
-
-_UNIT_KINDS: Final[Mapping[str, UnitKind]] = {
-    "organisation": UnitKind.ORGANISATION,
-    "organization": UnitKind.ORGANISATION,
-    "单位": UnitKind.ORGANISATION,
-    "组织": UnitKind.ORGANISATION,
-    "法人": UnitKind.ORGANISATION,
-    "naturalperson": UnitKind.NATURAL_PERSON,
-    "individual": UnitKind.NATURAL_PERSON,
-    "自然人": UnitKind.NATURAL_PERSON,
-    "个人": UnitKind.NATURAL_PERSON,
-    "个体工商户": UnitKind.NATURAL_PERSON,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +183,7 @@ def read_row(
 
 def _unit_kind(reader: _Cells, unit: str) -> UnitKind | None:
     text = reader.text("unit_kind")
-    kind = _UNIT_KINDS.get(text.casefold().replace("_", "").replace(" ", ""))
+    kind = UNIT_KINDS.get(text.casefold().replace("_", "").replace(" ", ""))
     if text and kind is None:
         reader.note(
             "unit_kind",

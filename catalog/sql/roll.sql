@@ -69,7 +69,8 @@ CREATE TEMP TABLE roll_current ON COMMIT DROP AS
 SELECT r.row, s.source_id, s.site_id, s.district, s.roll_key, u.name AS unit, u.kind AS unit_kind, y.name AS system,
        t.name AS site, t.class, s.location_type, s.gb_id, e.protocol, e.host, e.port, e.path, s.mac, s.serial,
        k.ref AS credential_ref, d.due_on, d.basis, coalesce(e.confirmed_at IS NOT NULL, false) AS attested,
-       coalesce(e.confirmed_by NOT LIKE 'roll:%', false) AS confirmed_elsewhere, s.lifecycle, s.lifecycle_reason, c.first_connected_at IS NOT NULL AS has_connected
+       coalesce(e.confirmed_by NOT LIKE 'roll:%', false) AS confirmed_elsewhere,
+       s.lifecycle, s.lifecycle_reason, c.first_connected_at IS NOT NULL AS has_connected
   FROM roll_stage r
   JOIN source s ON s.source_id = r.source_id
   JOIN site t ON t.site_id = s.site_id
@@ -256,7 +257,14 @@ SELECT r.source_id, r.protocol, r.host, r.port, r.path, k.credential_id, 'roll',
                           = (r.attested OR coalesce(o.confirmed_by NOT LIKE 'roll:%', false)))
     ON CONFLICT (source_id, protocol, host, port, path) DO UPDATE
    SET origin = 'roll', credential_id = coalesce(excluded.credential_id, e.credential_id),
-       refusals = CASE WHEN excluded.credential_id <> e.credential_id THEN 0 ELSE e.refusals END,
+       -- The refusals of another credential are forgotten.
+       refusals = CASE WHEN excluded.credential_id IS DISTINCT FROM e.credential_id AND excluded.credential_id IS NOT NULL
+                       THEN 0 ELSE e.refusals END,
+       refused_at = CASE WHEN excluded.credential_id IS DISTINCT FROM e.credential_id AND excluded.credential_id IS NOT NULL
+                         THEN NULL ELSE e.refused_at END,
+       refused_credential_version = CASE WHEN excluded.credential_id IS DISTINCT FROM e.credential_id
+                                              AND excluded.credential_id IS NOT NULL
+                                         THEN NULL ELSE e.refused_credential_version END,
        confirmed_at = CASE WHEN excluded.confirmed_at IS NULL AND e.confirmed_by LIKE 'roll:%' THEN NULL
                            ELSE coalesce(e.confirmed_at, excluded.confirmed_at) END,
        confirmed_by = CASE WHEN excluded.confirmed_at IS NULL AND e.confirmed_by LIKE 'roll:%' THEN NULL

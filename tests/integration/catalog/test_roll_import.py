@@ -363,3 +363,14 @@ async def test_the_districts_inside_a_jurisdiction_follow_its_profile(database: 
     await save_jurisdiction(database, Jurisdiction("990100", "示范市", "wuxi-2019", "cn-2025"))
     found = {item.district: item.base_profile for item in await load_jurisdictions(database)}
     assert found == {"990100": "cn-2025", "990102": WITH_BASE.base_profile}
+
+
+async def test_another_credential_forgets_the_refusals_of_the_former_one(catalog: Database) -> None:
+    await take_in(catalog, [roll_row(1), roll_row(2)])
+    await run(catalog, "UPDATE endpoint SET refusals = 2, refused_at = now(), refused_credential_version = 1")
+    await take_in(catalog, [roll_row(1, credential_ref="new"), roll_row(2, credential_ref="")])
+    assert await select(
+        catalog,
+        "SELECT k.ref, refusals, refused_at IS NULL, refused_credential_version FROM endpoint "
+        "JOIN credential k USING (credential_id) ORDER BY source_id",
+    ) == [("new", 0, True, None), ("library", 2, False, 1)]

@@ -14,8 +14,8 @@ from catalog.jurisdictions import Jurisdiction, Jurisdictions
 from catalog.model.codes import CivilCode
 from catalog.roll_columns import REQUIRED_COLUMNS
 from catalog.roll_file import RollInvalid, RollRow, read_roll
+from catalog.roll_person import UnitKind
 from catalog.roll_problem import PROBLEMS_KEPT
-from catalog.roll_row import UnitKind
 from tests.fakes.roll import (
     JURISDICTIONS,
     SHAANXI_LIKE,
