@@ -188,6 +188,8 @@ async def compile_edition(
                 duty=(row["due_on"], row["basis"]),
             )
         )
+    # By what is public: in the order of true names, an unnamed person's place would tell the initial.
+    entries.sort(key=lambda entry: (entry.district, entry.place_class, entry.holder, entry.entry_id))
     return Draft(jurisdiction, profile, tuple(entries), tuple(withheld), at, effective)
 
 

@@ -26,7 +26,7 @@ SELECT d.entry_id, u.name AS holder, u.kind = 'natural_person' AS is_person, t.c
              WHERE s.site_id = t.site_id) v
      WHERE length(v.text) >= 8) leak ON true
  WHERE t.district LIKE $1 AND d.effective_from <= $2 AND (d.withdrawn_on IS NULL OR d.withdrawn_on > $2)
- ORDER BY t.district, t.class, u.name, d.entry_id;
+ ORDER BY d.entry_id;
 
 -- name: edition_lock
 -- One publication at a time, until the transaction ends.
