@@ -119,9 +119,13 @@ class Pulls:
         if pull is None:
             raise LookupError(f"there is no source {source_id} on the roll")
         if pull.plan.relay_mode is RelayMode.ON_DEMAND:
+            is_new = source_id not in self._leased
             pull.wanted_until = max(pull.wanted_until, self.now() + duration)
             self._leased.add(source_id)
-            self.settle(pull)
+            if is_new and pull.phase is Phase.WAITING:
+                # Somebody asks now: an earlier failure makes nobody wait. A refused credential still rests.
+                pull.due_at = 0.0
+            self.settle(pull, anew=is_new)
         return pull.blocked.word.value if pull.blocked is not None else None
 
     def release(self, source_id: int) -> None:

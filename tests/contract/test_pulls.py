@@ -163,6 +163,20 @@ def test_a_source_on_demand_is_verified_stops_and_runs_when_asked_for() -> None:
     assert 7 not in bench.relays.running
 
 
+def test_who_asks_anew_does_not_wait_for_an_earlier_failure() -> None:
+    bench = Bench()
+    bench.put(plan(relay_mode=RelayMode.ON_DEMAND))
+    for _ in range(4):
+        bench.end("unreachable")
+        bench.over()
+        bench.pass_time(1)
+    before = len(bench.relays.started)
+    assert bench.pull().phase is Phase.WAITING
+    bench.pulls.want(7, 30.0)
+    bench.pass_time(1)
+    assert len(bench.relays.started) == before + 1
+
+
 def test_a_verified_source_on_demand_waits_only_a_while_for_the_superior() -> None:
     bench = Bench(sink=SINK)
     bench.put(plan(relay_mode=RelayMode.ON_DEMAND))
