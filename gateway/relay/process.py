@@ -180,5 +180,5 @@ class WorkerSlot:
 
 
 def worker_environment() -> dict[str, str]:
-    """Return our environment without our own settings: a worker needs none, and some are secrets."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+    """Return our environment without our own and PostgreSQL's settings: some of them are secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MUSTER_", "PG"))}

@@ -58,7 +58,8 @@ class Sink:
         "Set while recording."
         self._channels: dict[int, int] = {}
         self._recording: asyncio.Future[tuple[Track, ...]] | None = None
-        self._progress = (0, 0, 0.0)
+        self._progress = (0, 0.0)
+        "Bytes that the kernel has taken, and when that last grew."
 
     def offer(self, chunk: MediaChunk) -> None:
         """Send `chunk`, let it wait, or drop it; never blocks, never raises."""
@@ -79,9 +80,9 @@ class Sink:
         if connection is None or connection.ended.done():
             return
         left = connection.transport.get_write_buffer_size()
-        taken, before, since = self._progress
-        if left == 0 or self._queue.bytes_out != taken or left != before:
-            self._progress = (self._queue.bytes_out, left, now)
+        taken, since = self._queue.bytes_out - left, self._progress[1]
+        if left == 0 or taken > self._progress[0]:
+            self._progress = (taken, now)
         elif now - since >= self._bounds.sink_stalled:
             connection.fail(
                 PeerTimeout(f"took nothing for {self._bounds.sink_stalled:g} s", peer=self._spec.target.peer)
@@ -143,7 +144,7 @@ class Sink:
             out = await self._recorded(connection)
             self._channels = _channel_map(channels, out)
             self._queue.clear()
-            self._progress = (0, 0, loop.time())
+            self._progress = (self._queue.bytes_out, loop.time())
             self._connection = connection
             self._reporter.enter_sink(SinkState.RECORDING)
             # Not `await connection.ended`: being cancelled would cancel that future, too.
