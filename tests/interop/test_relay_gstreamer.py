@@ -1,11 +1,12 @@
 """The relay between a GStreamer camera and a GStreamer RECORD target; ffmpeg judges what arrives."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
-from adapters.base import Credential, SourceKey, TlsPolicy, Transport
+from adapters.base import Credential, RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
@@ -188,3 +189,25 @@ async def test_an_rtsps_camera_with_a_pinned_certificate_is_verified_and_relayed
         )
         mismatch = facts.has(ONE, lambda e: isinstance(e, RelayEnded) and e.cause == "tls_pin_mismatch")
         await eventually(mismatch, what="refusal of another certificate")
+
+
+async def test_ffmpeg_as_the_superior_takes_and_decodes_what_is_pushed(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with (
+        gst_peer("--size", "320x240") as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(
+                ffmpeg(
+                    *("-rtsp_flags", "listen", "-i", f"rtsp://127.0.0.1:{port}/{CODE_ONE}"),
+                    *("-frames:v", "50", "-vsync", "passthrough", "-f", "framemd5", "-"),
+                )
+            )
+            superior = RtspTarget("127.0.0.1", port, f"/{CODE_ONE}")
+            relays.start(RelaySpec(ONE, CODE_ONE, camera.target(), sink=SinkSpec(superior)))
+            await eventually(facts.has(ONE, is_recording), within=20, what="RECORD")
+        assert len(pictures_in(listening.result())) == 50
