@@ -118,6 +118,8 @@ class ChunkWalker:
         self._deciding = False
         self.foreign_payloads = 0
         "Packets on the video's channel with another payload type."
+        self.walked = 0
+        "Frames walked over, whatever they carry."
 
     def walk(self, buffer: bytearray, start: int, end: int) -> Run:
         """Return the next run in `buffer[start:end]`.
@@ -128,7 +130,7 @@ class ChunkWalker:
         # Local names: attribute reads would cost this loop a third of its time.
         timestamp_at, video, carried = _TIMESTAMP.unpack_from, self._video, self._carried
         run = Run(start, start, start, Stop.STARVED, [], [], 0)
-        at, packets = start, 0
+        at, packets, others = start, 0, 0
         while at + HEADER <= end and buffer[at] == MARK:
             length = buffer[at + 2] << 8 | buffer[at + 3]
             after = at + HEADER + length
@@ -141,10 +143,14 @@ class ChunkWalker:
                     timestamp = timestamp_at(buffer, at + _TIMESTAMP_OFFSET)[0]
                     if timestamp != self._timestamp or self._deciding:
                         self._look(buffer, at, after, timestamp, run)
-            elif channel not in carried:
+            elif channel in carried:
+                others += 1
+            else:
+                others += 1
                 break
             at = after
         run.video_packets = packets
+        self.walked += packets + others
         self._finish(buffer, at, end, run)
         return run
 

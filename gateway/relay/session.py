@@ -56,6 +56,9 @@ class RelaySession:
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self._connection: Final = RtspConnection(shared.buffer, spec.target.peer, self._on_event, self._take)
+        self._walker = self._connection.reader.walker
+        self._rate = (0, 0, 0.0)
+        "Frames walked over and bytes received at the last look, and when that was."
         self._udp: UdpMedia | None = None
         self._described: rtsp.Described | None = None
         self._playing: asyncio.Future[rtsp.Playing] = self._loop.create_future()
@@ -103,12 +106,26 @@ class RelaySession:
         if silence >= limit:
             what = "no video" if gaps.last_at else "no video after PLAY"
             self._connection.fail(PeerTimeout(f"{what} for {silence:.0f} s", peer=self._spec.target.peer))
+        self._check_rate(now)
         if self._sink is not None:
             self._sink.tick(now)
         if self._verification is not None:
             self._verification.tick(now, gap=gaps.is_open)
             if self._verification.passed:
                 self._totals.verified, self._verification = True, None
+
+    def _check_rate(self, now: float) -> None:
+        """End a pull that floods us: its walking and copying is time that its neighbours lack."""
+        walked, received, since = self._rate
+        self._rate = (self._walker.walked, self._totals.bytes_in, now)
+        passed = now - since
+        if passed <= 0:
+            return
+        packets = (self._walker.walked - walked) / passed
+        bitrate = 8 * (self._totals.bytes_in - received) / passed
+        if packets > self._spec.bounds.max_packets or bitrate > self._spec.bounds.max_bitrate:
+            text = f"sends {packets:.0f} packets and {bitrate / 1e6:.0f} Mbit a second"
+            self._connection.fail(RemoteProtocolError(text, peer=self._spec.target.peer))
 
     # -- from connecting to PLAY -------------------------------------------------------------------
 
@@ -168,12 +185,13 @@ class RelaySession:
         stream, now = described.stream, self._loop.time()
         transport = playing.tracks[0].transport
         self._channels = channels_of(playing.tracks)
-        walker = ChunkWalker(
+        walker = self._walker = ChunkWalker(
             self._channels[0][0],
             {channel for pair in self._channels for channel in pair},
             stream.payload_type,
             classifier(stream.codec),
         )
+        self._rate = (0, self._totals.bytes_in, now)
         self._gaps = GapWatch(self._reporter, self._spec.bounds.media_gap, now)
         self._prepare(playing, stream, now)
         if transport is Transport.TCP:

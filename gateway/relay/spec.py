@@ -23,6 +23,10 @@ class RelayBounds:
     "Seconds without a video packet after which a gap is reported."
     media_timeout: float = 20.0
     "Seconds without a video packet after which the pull is given up and begun anew."
+    max_packets: int = 20_000
+    "Packets a second, carried or not, above which a source is taken for broken and its pull ended."
+    max_bitrate: int = 200_000_000
+    "Bits a second, likewise: what one source may cost its neighbours in the same worker."
     teardown: float = 2.0
     "Seconds that the answer to TEARDOWN is waited for."
     queue_bytes: int = 4 * 1024 * 1024

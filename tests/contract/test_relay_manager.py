@@ -208,6 +208,20 @@ async def test_a_camera_that_refuses_tcp_is_asked_for_udp_and_relayed() -> None:
         assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 
 
+async def test_a_camera_that_floods_its_worker_is_cut_off() -> None:
+    async with (
+        served(heavy_camera()) as flooding,
+        fake_rtsp_server() as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(spec(TWO, camera))
+        relays.start(replace(spec(ONE, flooding), bounds=RelayBounds(max_packets=200)))
+        await eventually(facts.has(ONE, ended("protocol_error")), what="the flood's end")
+        assert "packets" in relays.snapshot()[1].detail
+        assert [e for e in facts.of(TWO) if isinstance(e, RelayEnded)] == []
+
+
 async def test_a_gap_in_the_media_is_told_when_it_opens_and_when_it_closes() -> None:
     script = Script()
     async with (

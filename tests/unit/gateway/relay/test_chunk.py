@@ -166,6 +166,7 @@ def test_arbitrary_bytes_raise_nothing_and_are_never_lost(data: bytes) -> None:
     walk = walker()
     buffer = bytearray(b"$" + data)
     run = walk.walk(buffer, 0, len(buffer))
+    assert walk.walked <= len(buffer) // 4
     assert 0 == run.start <= run.end <= run.next <= len(buffer)
     assert all(run.start <= p < run.end for p in run.pictures)
     assert all(run.start <= k < run.end for k in run.keys)
