@@ -7,6 +7,7 @@ from random import Random, SystemRandom
 from typing import TypeVar
 
 from adapters.errors import AdapterError
+from catalog.errors import CatalogError
 from gateway.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ async def keep_running(
             )
             if not error.retryable:
                 return
+        except CatalogError as error:
+            logger.warning("%s stopped: %s", name, error, extra={"action": "work_stopped", "cause": error.cause})
         except Exception:  # the isolation boundary between sources
             logger.exception("%s hit a bug", name, extra={"action": "work_failed"})
         if clock.monotonic() - started >= healthy_after:
@@ -74,7 +77,9 @@ async def keep_running(
         await clock.sleep(backoff.next())
 
 
-async def isolated(name: str, work: Callable[[], Awaitable[Answer]], otherwise: Callable[[], Answer]) -> Answer:
+async def isolated(
+    name: str, work: Callable[[], Awaitable[Answer]], otherwise: Callable[[], Answer]
+) -> Answer:
     """Run one caller's work once; a bug in it is logged and answered with `otherwise()`, and nobody else notices.
 
     Args:

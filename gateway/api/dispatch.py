@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 SERVICES: Final = web.AppKey("services", ApiServices)
 
+HAS_SESSION: Final = web.AppKey("has_session", Callable[[web.Request], bool])
+"""Tells whether a request belongs to a login of the operator's page."""
+
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
 SCOPE: Final = web.RequestKey("scope", str)
 RECORDED: Final = web.RequestKey("recorded", bool)
@@ -84,6 +87,7 @@ async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable
 
     async def answer() -> web.StreamResponse:
         try:
+            _require_public_rate(services, request)
             return await handler(request)
         except ApiProblem as problem:
             return problem_response(problem, instance=request.path, language=language)
@@ -103,6 +107,17 @@ async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable
 
     response = await isolated(f"{request.method} {route_of(request)}", answer, bug)
     return await isolated("access log", lambda: _recorded(services, request, response, language), bug)
+
+
+def _require_public_rate(services: ApiServices, request: web.Request) -> None:
+    """Slow anonymous callers down, whatever they ask for: each call costs a row of the log."""
+    if "Authorization" in request.headers or route_of(request) in _UNRECORDED:
+        return
+    if request.app[HAS_SESSION](request):
+        return
+    wait = services.public_rate.wait_for(client_of(request), services.clock.monotonic())
+    if wait:
+        raise ApiProblem(Code.TOO_MANY, retry_after=wait)
 
 
 def _redirection(error: web.HTTPException) -> web.Response:
@@ -128,6 +143,9 @@ async def _recorded(
     services: ApiServices, request: web.Request, response: web.StreamResponse, language: str
 ) -> web.StreamResponse:
     if request.get(RECORDED) or route_of(request) in _UNRECORDED:
+        return response
+    if response.status == 429 and PRINCIPAL not in request:
+        # Nothing was looked at for them, and a flood of refusals must not become a flood of rows.
         return response
     try:
         await record(services, request, response.status)
@@ -163,7 +181,8 @@ def endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.Stre
     async def answer(request: web.Request) -> web.StreamResponse:
         services = request.app[SERVICES]
         principal = await identify(services, request)
-        request[PRINCIPAL] = principal
+        if principal.token_id is not None:
+            request[PRINCIPAL] = principal
         _require_role(operation, principal)
         _require_rate(services, principal)
         call = await _parse(services, operation, request, principal)
@@ -269,11 +288,9 @@ def _require_role(operation: Operation, principal: Principal) -> None:
 
 
 def _require_rate(services: ApiServices, principal: Principal) -> None:
-    now = services.clock.monotonic()
-    if principal.token_id is not None:
-        wait = services.rate.wait_for(str(principal.token_id), now)
-    else:
-        wait = services.public_rate.wait_for(principal.client, now)
+    if principal.token_id is None:
+        return
+    wait = services.rate.wait_for(str(principal.token_id), services.clock.monotonic())
     if wait:
         raise ApiProblem(Code.TOO_MANY, retry_after=wait)
 

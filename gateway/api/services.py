@@ -104,7 +104,7 @@ class ApiServices:
     authentication: Authentication = field(init=False)
     recorder: AccessRecorder = field(init=False)
     stale: StaleAnswers = field(default_factory=StaleAnswers)
-    # 50 calls a second and token, 100 at once; anonymous callers a tenth of it each.
+    # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
     rate: RateLimit = field(default_factory=lambda: RateLimit(50, 100))
     public_rate: RateLimit = field(default_factory=lambda: RateLimit(5, 30))
 

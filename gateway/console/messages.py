@@ -41,8 +41,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "rejected": ("不得接入", "Rejected"),
     "of_required": ("占应接入", "of what must connect"),
     "chain_help": (
-        "应接入 = 曾接入 + 从未接入；下方各状态之和等于应接入。未知不计入任何一方。",
-        "Must connect = connected ever + never connected; the states below add up to it. "
+        "应接入 = 曾接入 + 从未接入 = 各显示状态之和。状态未知的时间不计入任何一方。",
+        "Must connect = connected ever + never connected = the sum of the displayed states. "
         "Unknown is charged to nobody.",
     ),
     "displayed_now": ("当前显示状态", "Displayed now"),

@@ -1,6 +1,7 @@
 """The operator's page: rendered on the server from the same operations that the API answers with."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,10 +15,11 @@ from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
 from gateway.api import acting as acting_handlers
 from gateway.api import reads, report_reads
-from gateway.api.dispatch import PRINCIPAL, SCOPE, SERVICES, client_of, language_of, record, run
+from gateway.api.dispatch import HAS_SESSION, PRINCIPAL, SCOPE, SERVICES, client_of, language_of, record, run
 from gateway.api.event_stream import last_event_id, send_events
 from gateway.api.principal import Principal
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_http
+from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.registry import Call, Operation
 from gateway.api.services import ApiServices
 from gateway.console.messages import text
@@ -102,6 +104,7 @@ def add_console(app: web.Application) -> None:
 
     services = app[SERVICES]
     app[SESSIONS] = Sessions(services.config.api.session_lifetime)
+    app[HAS_SESSION] = _has_session
     for page in PAGES:
         app.router.add_get(page.path, _show(page))
     app.router.add_get("/login", show_login)
@@ -111,6 +114,12 @@ def add_console(app: web.Application) -> None:
     app.router.add_get("/console/events", follow)
     app.router.add_get("/export/{report}", export)
     app.router.add_get("/static/{name}", send_static)
+
+
+def _has_session(request: web.Request) -> bool:
+    services = request.app[SERVICES]
+    session_id = request.cookies.get(cookie_name(services), "")
+    return request.app[SESSIONS].get(session_id, services.clock.monotonic()) is not None
 
 
 def cookie_name(services: ApiServices) -> str:
@@ -179,9 +188,9 @@ def _show(page: Page) -> Handler:
             jurisdiction=services.config.jurisdiction.name,
             csrf=session.csrf,
             notices=session.take_notices(),
-            asked=asked,
+            asked=defaultdict(str, asked),
             link=_link(request),
-            now=services.clock.now(),
+            kinds=_kinds(services, language),
             problem=problem,
             kind=None if problem is None else KINDS[problem.code],
             **parts,
@@ -221,6 +230,12 @@ async def _parts(
         if isinstance(answer, BaseModel):
             parts[name] = answer
     return parts
+
+
+def _kinds(services: ApiServices, language: str) -> dict[str, str]:
+    """Return the titles of the place classes that the profile here knows."""
+    classes = jurisdiction_of(services.config).effective().place_classes
+    return {item.code: item.title.en if language == "en" else item.title.zh for item in classes}
 
 
 def _link(request: web.Request) -> Callable[..., str]:

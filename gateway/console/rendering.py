@@ -9,11 +9,13 @@ from typing import Final
 import jinja2
 
 from catalog.reading import LOCAL
+from catalog.sightings import split_reason
 from gateway.console.messages import text, word
 
 STATIC: Final[Mapping[str, str]] = {
     "muster.css": "text/css",
     "live.js": "text/javascript",
+    "muster.svg": "image/svg+xml",
 }
 """Files that are served, by name; nothing else is."""
 
@@ -59,6 +61,7 @@ def render(template: str, language: str, **values: object) -> str:
             w=functools.partial(word, language=language),
             instant=instant,
             day=day,
+            reason=functools.partial(reason, language=language),
             lasting=functools.partial(lasting, language=language),
             percent=percent,
             bitrate=bitrate,
@@ -102,6 +105,12 @@ def lasting(since: datetime | None, now: datetime, language: str) -> str:
         if count or (size == 1 and not parts):
             parts.append(f"{count} {en}" if language == "en" else f"{count} {zh}")
     return " ".join(parts[:2])
+
+
+def reason(words: str, language: str) -> str:
+    """Return the reason of a match in one language."""
+    both = split_reason(words)
+    return both.en if language == "en" else both.zh
 
 
 def percent(share: float | None) -> str:

@@ -53,23 +53,6 @@ async def test_sources_of_a_silent_gateway_are_unknown_and_nothing_is_charged(da
     assert [item.shown for item in never.items] == [Displayed.UNKNOWN] * 3
 
 
-async def test_a_gateway_that_says_it_cannot_see_makes_its_sources_unknown(database: Database) -> None:
-    seeded = await seed_every_state(database)
-    async with database.raw_connection() as connection:
-        await connection.execute(
-            "UPDATE gateway SET unknown_reason = 'own_network_down', unknown_since = $2 WHERE gateway_id = $1",
-            GATEWAY,
-            NOW - timedelta(minutes=2),
-        )
-
-    source = await Reports(database).source(VIEW, seeded.source_ids[2])
-
-    assert source is not None
-    assert source.status.reasons == ("own_network_down",)
-    assert source.status.since == NOW - timedelta(minutes=2)
-    assert source.status.state == "offline"
-
-
 async def test_never_connected_counts_whole_local_days_and_names_what_stands_in_the_way(
     database: Database,
 ) -> None:

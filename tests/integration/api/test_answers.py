@@ -1,0 +1,247 @@
+import csv
+import io
+import json
+
+import openpyxl
+import pytest
+
+from catalog.access import AccessLog, Role
+from catalog.database import Database
+from gateway.api.app import OPERATIONS
+from gateway.api.openapi import committed, render
+from tests.api_peer import Api
+from tests.seed import seed_every_state, seed_roll
+
+pytestmark = pytest.mark.postgres
+
+
+def test_the_committed_openapi_document_is_the_generated_one() -> None:
+    assert committed() == render(OPERATIONS), "run: python -m gateway.api.openapi"
+
+
+def test_every_reference_of_the_document_leads_somewhere() -> None:
+    text = committed()
+    schemas = json.loads(text)["components"]["schemas"]
+
+    wanted = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+
+    assert wanted <= schemas.keys()
+
+
+async def test_the_summary_is_an_honest_chain(api: Api, database: Database) -> None:
+    await seed_every_state(database)
+
+    total = (await api.get("/api/v1/reports/summary"))["total"]
+
+    assert total["required"] == total["connected_ever"]["count"] + total["never_connected"]["count"] == 8
+    shown = ("online", "degraded", "offline", "unknown", "suspended", "shown_never_connected")
+    assert sum(total[name]["count"] for name in shown) == 8
+    assert total["online"] == {"count": 1, "share": 0.125}
+
+
+async def test_a_status_query_knows_what_it_does_not_know(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    codes = [seeded.codes[2], "9" * 20, seeded.codes[2], seeded.codes[3], seeded.codes[7]]
+
+    response = await api.client.post(
+        "/api/v1/status/query", json={"codes": codes}, headers=api.headers("police_status")
+    )
+    items = (await response.json())["items"]
+
+    assert [item["known"] for item in items] == [True, False, True, True]
+    assert items[0]["status"]["shown"] == "offline"
+    assert items[0]["status"]["since"] == "2026-11-19T23:00:00.000Z"
+    assert items[1] == {"code": "9" * 20, "known": False, "status": None}
+    assert (items[2]["status"]["shown"], items[2]["status"]["reasons"]) == ("unknown", ["restart_grace"])
+    assert items[3]["status"]["shown"] == "never_connected"
+
+
+@pytest.mark.parametrize(
+    "codes", [[], ["1"], ["x" * 20], ["1" * 20] * 1001, ["١" * 20], "1" * 20, [12345678901234567890]]
+)
+async def test_a_wrong_status_query_is_refused_without_repeating_it(api: Api, codes: object) -> None:
+    response = await api.client.post(
+        "/api/v1/status/query", json={"codes": codes}, headers=api.headers("operator")
+    )
+    problem = await response.json()
+
+    assert (response.status, problem["code"]) == (422, "invalid")
+    assert response.content_type == "application/problem+json"
+    assert problem["errors"][0]["pointer"].startswith("/codes")
+
+
+async def test_reports_page_through_every_row(api: Api, database: Database) -> None:
+    seeded = await seed_roll(database, count=5)
+
+    first = await api.get("/api/v1/reports/never-connected?limit=3")
+    second = await api.get(f"/api/v1/reports/never-connected?limit=3&cursor={first['next_cursor']}")
+
+    assert [row["source_id"] for row in first["items"] + second["items"]] == list(seeded.source_ids)
+    assert second["next_cursor"] is None
+    assert first["items"][0]["days_overdue"] == 19
+
+
+async def test_a_csv_report_survives_a_spreadsheet(api: Api, database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE source SET name = '=HYPERLINK(\"http://x\")'")
+
+    response = await api.client.get(
+        "/api/v1/reports/never-connected?format=csv", headers=api.headers("operator")
+    )
+    raw = await response.read()
+    rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+
+    assert raw.startswith(b"\xef\xbb\xbf")
+    assert [row["编码"] for row in rows] == [f"\t{code}" for code in seeded.codes]
+    assert rows[0]["名称"].startswith("'=")
+    assert rows[0]["逾期天数"] == "19"
+
+
+async def test_an_xlsx_report_keeps_codes_as_text(api: Api, database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE source SET name = '=1+1'")
+
+    response = await api.client.get(
+        "/api/v1/reports/never-connected?format=xlsx&lang=en", headers=api.headers("operator")
+    )
+    sheet = openpyxl.load_workbook(io.BytesIO(await response.read())).active
+
+    assert sheet is not None
+    rows = list(sheet.iter_rows(values_only=True))
+    headings = list(rows[0])
+    assert rows[1][headings.index("gb_id")] == seeded.codes[0]
+    assert rows[1][headings.index("name")] == "=1+1"
+    assert sheet.cell(2, headings.index("name") + 1).data_type == "s"
+    assert rows[1][headings.index("days_overdue")] == 19
+
+
+async def test_a_police_file_has_only_the_columns_of_its_answer(api: Api, database: Database) -> None:
+    await seed_roll(database, count=2)
+
+    response = await api.client.get(
+        "/api/v1/reports/never-connected?format=csv&lang=en", headers=api.headers("police_status")
+    )
+    headings = (await response.text("utf-8-sig")).splitlines()[0].split(",")
+
+    assert headings == [
+        "unit", "site", "class", "district", "due_on", "basis", "days_overdue", "substate", "shown",
+        "site_sources", "site_never_connected",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/api/v1/nowhere", 404, "not_found"),
+        ("DELETE", "/api/v1/sites", 405, "method_not_allowed"),
+        ("GET", "/api/v1/sites?limit=0", 422, "invalid"),
+        ("GET", "/api/v1/sites?limit=1&limit=2", 422, "invalid"),
+        ("GET", "/api/v1/sites?colour=red", 422, "invalid"),
+        ("GET", "/api/v1/sites?cursor=bm90", 400, "cursor_invalid"),
+        ("GET", "/api/v1/sites?region=3", 422, "invalid"),
+        ("GET", "/api/v1/sources/0", 404, "not_found"),
+        ("GET", "/api/v1/sources/99999999999999999999999", 404, "not_found"),
+        ("GET", "/api/v1/sources/%00", 404, "not_found"),
+        ("GET", "/api/v1/sources/-1/history", 404, "not_found"),
+    ],
+)
+async def test_errors_are_problem_details(api: Api, method: str, path: str, status: int, code: str) -> None:
+    response = await api.client.request(method, path, headers=api.headers("operator"))
+    problem = await response.json(content_type="application/problem+json")
+
+    assert (response.status, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["type"] == f"urn:muster:problem:{code}"
+    assert problem["instance"] == path.split("?")[0].replace("%00", "\0")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"x" * (1024 * 1024 + 1), "application/json", 413),
+        (b"null", "application/json", 422),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_refused(api: Api, body: bytes, kind: str, status: int) -> None:
+    response = await api.client.post(
+        "/api/v1/status/query",
+        data=io.BytesIO(body),
+        headers=api.headers("operator", **{"Content-Type": kind}),
+    )
+
+    assert response.status == status
+    assert response.content_type == "application/problem+json"
+
+
+async def test_titles_follow_the_callers_language(api: Api) -> None:
+    zh = await api.client.get("/nowhere", headers={"Accept-Language": "zh-CN,zh;q=0.9"})
+    en = await api.client.get("/nowhere", headers={"Accept-Language": "en-GB,en;q=0.9"})
+
+    assert (await zh.json(content_type=None))["title"] == "不存在"
+    assert (await en.json(content_type=None))["title"] == "There is no such thing"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/login", "/public/catalog", "/api/v1/sites"])
+async def test_every_answer_carries_the_security_headers(api: Api, path: str) -> None:
+    response = await api.client.get(path)
+
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Server" not in response.headers
+
+
+async def test_every_call_is_recorded_before_it_is_answered(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    await api.client.get(
+        f"/api/v1/sources/{seeded.codes[0]}/history",
+        headers=api.headers("police_status", **{"X-Purpose": "%E6%A1%88%E4%BB%B6 7"}),
+    )
+    await api.client.get("/api/v1/sites", headers={"Authorization": f"Bearer muster_{'x' * 43}"})
+    await api.client.get("/public/catalog")
+    await api.client.get("/healthz")
+
+    public, refused, police = await AccessLog(database).recent()
+
+    assert (police.person, police.role, police.purpose) == (
+        "测试 police_status",
+        Role.POLICE_STATUS,
+        "案件 7",
+    )
+    assert police.route == "/api/v1/sources/{source_id}/history"
+    assert police.scope == f"source_id={seeded.codes[0]}"
+    assert (refused.role, refused.status, refused.person) == (Role.PUBLIC, 401, None)
+    assert (public.route, public.status) == ("/public/catalog", 200)
+
+
+async def test_no_token_and_no_password_reaches_the_access_log(api: Api, database: Database) -> None:
+    await api.client.put(
+        "/api/v1/credentials/cam",
+        json={"username": "admin", "password": "SECRET-PASSWORD-1"},
+        headers=api.headers("operator"),
+    )
+
+    async with database.raw_connection() as connection:
+        logged = await connection.fetchval("SELECT string_agg(l::text, ' ') FROM access_log l")
+        stored = await connection.fetchval("SELECT password_encrypted FROM credential WHERE ref = 'cam'")
+
+    assert "/api/v1/credentials/{ref}" in logged
+    assert "SECRET-PASSWORD-1" not in logged
+    assert stored.startswith("enc:v1:")
+    assert not any(token[16:] in logged for token in api.tokens.values())
+
+
+async def test_readiness_and_health_answer_anybody(api: Api) -> None:
+    assert await api.get("/healthz", "public") == {"status": "ok"}
+    assert await api.get("/readyz", "public") == {"ready": True, "missing": []}
+    metrics = await api.client.get("/metrics", headers=api.headers("operator"))
+    assert metrics.status == 200
+    assert "muster_sources" in await metrics.text()

@@ -1,0 +1,208 @@
+import re
+from typing import Any
+
+import pytest
+
+from catalog.access import AccessLog
+from catalog.database import Database
+from catalog.networks import list_networks
+from gateway.console.messages import MESSAGES
+from gateway.console.pages import PAGES
+from tests.api_peer import Api
+from tests.seed import NOW, seed_every_state
+
+pytestmark = pytest.mark.postgres
+
+XSS = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+async def log_in(api: Api, role: str = "operator") -> Any:
+    return await api.client.post("/login", data={"token": api.tokens[role]}, allow_redirects=False)
+
+
+async def csrf(api: Api, page: str = "/networks") -> str:
+    text = await (await api.client.get(page)).text()
+    found = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert found is not None
+    return found.group(1)
+
+
+async def test_a_login_opens_a_session_in_a_cookie_no_script_can_read(api: Api) -> None:
+    response = await log_in(api)
+
+    cookie = response.headers["Set-Cookie"]
+    assert (response.status, response.headers["Location"]) == (303, "/")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert api.tokens["operator"] not in cookie
+    assert (await api.client.get("/")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("", 401), ("muster_" + "x" * 43, 401), ("police_status", 403)]
+)
+async def test_only_an_operators_token_logs_in(api: Api, token: str, status: int) -> None:
+    response = await api.client.post(
+        "/login", data={"token": api.tokens.get(token, token)}, allow_redirects=False
+    )
+
+    assert response.status == status
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES if "{" not in page.path] + ["/sources/1"])
+async def test_no_page_shows_anything_without_a_login(api: Api, page: str) -> None:
+    response = await api.client.get(page, allow_redirects=False)
+
+    assert (response.status, response.headers["Location"]) == (302, "/login")
+
+
+async def test_a_revoked_token_ends_its_session(api: Api, database: Database) -> None:
+    await log_in(api)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE access_token SET revoked_at = $1", NOW)
+
+    response = await api.client.get("/", allow_redirects=False)
+
+    assert response.headers["Location"] == "/login"
+
+
+async def test_a_session_ends_with_its_lifetime_and_with_the_logout(api: Api) -> None:
+    await log_in(api)
+    token = await csrf(api)
+    await api.client.post("/logout", data={"csrf": token})
+    after_logout = await api.client.get("/", allow_redirects=False)
+    await log_in(api)
+    api.clock.seconds += api.services.config.api.session_lifetime
+    after_lifetime = await api.client.get("/", allow_redirects=False)
+
+    assert after_logout.status == after_lifetime.status == 302
+
+
+async def test_a_form_without_its_token_changes_nothing(api: Api, database: Database) -> None:
+    await log_in(api)
+    form = {"cidr": "10.1.2.0/24", "document": "d", "approver": "a", "expires_on": "2030-01-01"}
+
+    missing = await api.client.post("/act/authorise", data=form)
+    wrong = await api.client.post("/act/authorise", data={**form, "csrf": "x"})
+    elsewhere = await api.client.post(
+        "/act/authorise",
+        data={**form, "csrf": await csrf(api)},
+        headers={"Origin": "https://evil.example"},
+    )
+
+    assert missing.status == wrong.status == elsewhere.status == 403
+    assert await list_networks(database) == []
+
+
+async def test_a_form_acts_in_the_name_of_who_is_logged_in(api: Api, database: Database) -> None:
+    await log_in(api)
+    form = {"cidr": "10.1.2.0/24", "document": "公函 7", "approver": "王局", "expires_on": "2030-01-01"}
+
+    page = await api.client.post("/act/authorise", data={**form, "csrf": await csrf(api)})
+
+    [record] = await list_networks(database)
+    assert (str(record.network), record.authorised_by) == ("10.1.2.0/24", "测试 operator")
+    assert record.expires_at.isoformat() == "2030-01-01T16:00:00+00:00"
+    assert MESSAGES["done.authorise"][0] in await page.text()
+    entries = await AccessLog(database).recent(10)
+    assert ("/act/{verb}", "test operator") not in {(entry.route, entry.person) for entry in entries}
+    assert "cidr=10.1.2.0/24" in {entry.scope for entry in entries}
+
+
+async def test_a_refusal_is_shown_and_nothing_happens(api: Api, database: Database) -> None:
+    await log_in(api)
+    form = {"cidr": "8.8.8.0/24", "document": "d", "approver": "a", "expires_on": "2030-01-01"}
+
+    page = await api.client.post("/act/authorise", data={**form, "csrf": await csrf(api)})
+
+    assert 'class="notice bad"' in await page.text()
+    assert await list_networks(database) == []
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_what_a_device_says_is_text_on_every_page(api: Api, database: Database, language: str) -> None:
+    seeded = await seed_every_state(database)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE source SET name = $1, serial = $1, location_type = $1", XSS)
+        await connection.execute("UPDATE site SET name = $1 || site_id, address = $1", XSS)
+        await connection.execute("UPDATE unit SET name = $1", XSS)
+        await connection.execute("UPDATE connectivity SET obstacle = $1", XSS)
+        await connection.execute("UPDATE endpoint SET path = $1", f"/{XSS}")
+        await connection.execute(
+            "INSERT INTO sighting "
+            "(protocol, host, port, server, mac, serial, first_seen_at, last_seen_at, match_reason) "
+            "VALUES ('rtsp', $1, 554, $1, $1, $1, $2, $2, $1)",
+            XSS,
+            NOW,
+        )
+    await log_in(api)
+
+    texts = [
+        await (await api.client.get(page, params={"lang": language})).text()
+        for page in (
+            "/",
+            "/never-connected",
+            "/offline",
+            "/sources",
+            "/sightings",
+            "/relays",
+            "/networks",
+            "/roll",
+        )
+    ]
+    texts.append(await (await api.client.get(f"/sources/{seeded.source_ids[2]}")).text())
+
+    assert "&lt;script&gt;alert(1)" in texts[1]
+    assert not any("<script>alert" in text or "<img src=x" in text for text in texts)
+    assert all(text.count("<script") == 1 for text in texts)
+
+
+async def test_pages_carry_no_inline_style_or_script(api: Api, database: Database) -> None:
+    await seed_every_state(database)
+    await log_in(api)
+
+    text = await (await api.client.get("/")).text()
+
+    assert re.search(r"\sstyle=|\son\w+=|<style|javascript:", text) is None
+
+
+async def test_the_overview_shows_the_chain_in_both_languages(api: Api, database: Database) -> None:
+    await seed_every_state(database)
+    await log_in(api)
+
+    zh = await (await api.client.get("/", params={"lang": "zh"})).text()
+    en = await (await api.client.get("/", params={"lang": "en"})).text()
+    kept = await (await api.client.get("/")).text()
+
+    assert "应接入" in zh
+    assert "Must connect" in en
+    assert 'lang="en"' in kept
+    assert "62.5 %" in zh
+
+
+async def test_a_wrong_parameter_shows_a_page_for_people(api: Api) -> None:
+    await log_in(api)
+
+    response = await api.client.get("/offline?region=abc")
+    missing = await api.client.get("/sources/424242")
+
+    assert (response.status, response.content_type) == (422, "text/html")
+    assert (missing.status, missing.content_type) == (404, "text/html")
+
+
+async def test_the_page_exports_the_reports(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    await log_in(api)
+
+    response = await api.client.get("/export/offline.csv")
+    unknown = await api.client.get("/export/secrets.csv")
+
+    assert seeded.codes[2] in await response.text("utf-8-sig")
+    assert unknown.status == 404
+
+
+async def test_the_style_sheet_and_script_are_the_only_files(api: Api) -> None:
+    assert (await api.client.get("/static/muster.css")).status == 200
+    assert (await api.client.get("/static/live.js")).content_type == "text/javascript"
+    assert (await api.client.get("/static/..%2fpages.py")).status == 404
