@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import openpyxl
+import xlsxwriter
 
 from catalog.database import Database
 from catalog.embedded import embedded_postgresql
@@ -45,14 +45,15 @@ def rows_of_text(count: int, serial_prefix: str = "SN") -> list[dict[str, str]]:
 
 
 def roll_xlsx(rows: list[dict[str, str]]) -> bytes:
-    """The same rows as a workbook."""
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet()
-    sheet.append(list(REQUIRED_COLUMNS))
-    for row in rows:
-        sheet.append([row.get(column, "") for column in REQUIRED_COLUMNS])
+    """The same rows as a workbook with shared strings, as spreadsheets write it."""
     packed = io.BytesIO()
-    book.save(packed)
+    book = xlsxwriter.Workbook(packed, {"in_memory": True})
+    sheet = book.add_worksheet()
+    sheet.write_row(0, 0, REQUIRED_COLUMNS)
+    for number, row in enumerate(rows, start=1):
+        for column, name in enumerate(REQUIRED_COLUMNS):
+            sheet.write_string(number, column, row.get(name, ""))
+    book.close()
     return packed.getvalue()
 
 
