@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SERVICES: Final = web.AppKey("services", ApiServices)
 
-HAS_SESSION: Final = web.AppKey("has_session", Callable[[web.Request], bool])
+HAS_SESSION: Final[web.AppKey[Callable[[web.Request], bool]]] = web.AppKey("has_session")
 """Tells whether a request belongs to a login of the operator's page."""
 
 PRINCIPAL: Final = web.RequestKey("principal", Principal)

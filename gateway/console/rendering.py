@@ -61,7 +61,7 @@ def render(template: str, language: str, **values: object) -> str:
             w=functools.partial(word, language=language),
             instant=instant,
             day=day,
-            reason=functools.partial(reason, language=language),
+            matched_by=functools.partial(matched_by, language=language),
             lasting=functools.partial(lasting, language=language),
             percent=percent,
             bitrate=bitrate,
@@ -107,7 +107,7 @@ def lasting(since: datetime | None, now: datetime, language: str) -> str:
     return " ".join(parts[:2])
 
 
-def reason(words: str, language: str) -> str:
+def matched_by(words: str, language: str) -> str:
     """Return the reason of a match in one language."""
     both = split_reason(words)
     return both.en if language == "en" else both.zh

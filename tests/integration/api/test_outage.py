@@ -40,7 +40,7 @@ async def outage(database_url: str) -> AsyncIterator[Outage]:
     async with Database(database_url, command_timeout=2) as database:
         seeded = await seed_every_state(database)
         async with served(database) as api:
-            await warm_once(api.client.app)  # type: ignore[arg-type]
+            await warm_once(api.client.app)
             yield Outage(api, database, database_url, seeded.codes)
 
 
