@@ -128,7 +128,8 @@ async def revoke_network(database: Database, network_id: int, *, person: str, at
     Raises:
         NetworkUnknown: there is no such record.
     """
-    if await database.execute("network_revoke", network_id, at) == 0:
+    by = _text(person, "操作人", "person who revokes it")
+    if await database.execute("network_revoke", network_id, at, by) == 0:
         raise NetworkUnknown(f"there is no authorisation record {network_id}")
     logger.info(
         "authorisation record %d revoked by %s",

@@ -21,5 +21,5 @@ SELECT network_id, cidr, document, approver, authorised_by, authorised_at, expir
 
 -- name: network_revoke
 -- End a record before its expiry; the first revocation stands.
--- $1: bigint, the record; $2: timestamptz, now
-UPDATE network SET revoked_at = coalesce(revoked_at, $2) WHERE network_id = $1;
+-- $1: bigint, the record; $2: timestamptz, now; $3: text, the person
+UPDATE network SET revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, $3) WHERE network_id = $1;

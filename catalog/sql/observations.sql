@@ -6,7 +6,7 @@
 INSERT INTO gateway AS g (gateway_id, epoch, started_at, observed_until)
 VALUES ($1, 1, $2, $2)
 ON CONFLICT (gateway_id) DO UPDATE
-   SET epoch = g.epoch + 1, started_at = greatest($2, g.started_at), unknown_reason = NULL, unknown_since = NULL
+   SET epoch = g.epoch + 1, started_at = greatest($2, g.started_at)
 RETURNING epoch, (SELECT observed_until FROM gateway WHERE gateway_id = $1) AS observed_until;
 
 -- name: register_gateway

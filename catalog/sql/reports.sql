@@ -31,7 +31,7 @@ SELECT s.*, t.name AS site, t.class, t.address, u.name AS unit, y.name AS system
  WHERE s.district BETWEEN $3 AND $4
    AND ($5::text IS NULL OR (s.district, s.source_id) > ($5, $6::bigint))
    AND ($8::text IS NULL OR s.shown = $8)
-   AND (s.counted OR $8 IN ('removed', 'rejected') OR $10::bigint IS NOT NULL)
+   AND (s.counted OR s.lifecycle = 'rejected' OR $8 = 'removed' OR $10::bigint IS NOT NULL)
    AND ($9::bigint IS NULL OR s.site_id = $9)
    AND ($10::bigint IS NULL OR s.source_id = $10)
    AND ($11::text IS NULL OR s.gb_id = $11)

@@ -33,15 +33,11 @@ CREATE TABLE gateway (
   gateway_id     text PRIMARY KEY,
   epoch          bigint NOT NULL DEFAULT 0,
   started_at     timestamptz,
-  observed_until timestamptz,
-  unknown_reason text CHECK (unknown_reason IN ('gateway_down', 'own_network_down', 'database_away')),
-  unknown_since  timestamptz,
-  CHECK ((unknown_reason IS NULL) = (unknown_since IS NULL))
+  observed_until timestamptz
 );
 COMMENT ON TABLE gateway IS 'A running Muster: the observer of the sites assigned to it.';
 COMMENT ON COLUMN gateway.epoch IS 'Counts its starts; a writer with an older epoch is refused.';
 COMMENT ON COLUMN gateway.observed_until IS 'Until this instant the gateway was able to see; a gap after it is unknown, charged to nobody.';
-COMMENT ON COLUMN gateway.unknown_reason IS 'Set while the gateway itself cannot see: all its sources display unknown.';
 
 CREATE TABLE unit (
   unit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -190,9 +186,12 @@ CREATE TABLE network (
   authorised_at timestamptz NOT NULL DEFAULT now(),
   expires_at    timestamptz NOT NULL,
   revoked_at    timestamptz,
-  CHECK (expires_at > authorised_at)
+  revoked_by    text,
+  CHECK (expires_at > authorised_at),
+  CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
 );
 COMMENT ON TABLE network IS 'An authorisation record: without a live one covering an address nothing is sent there (CN-23.3).';
+COMMENT ON COLUMN network.revoked_by IS 'The person who ended it before its expiry.';
 COMMENT ON COLUMN network.document IS 'Number or title of the document that allows it.';
 
 CREATE TABLE discovery_run (
@@ -592,6 +591,10 @@ COMMENT ON FUNCTION apply_changes(text, bigint, bigint[], text[], timestamptz[],
   'The one writer of status: fenced by the gateway''s epoch, harmless when repeated, closes intervals, keeps the roll-ups. A source stands once in a call.';
 
 CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $$
+  -- Locked before they are counted: a change of status that is not committed yet adds its difference afterwards.
+  SELECT FROM site_rollup WHERE site_id = ANY (p_sites) ORDER BY site_id FOR UPDATE;
+  SELECT FROM district_rollup WHERE district IN (SELECT district FROM site WHERE site_id = ANY (p_sites))
+    ORDER BY district FOR UPDATE;
   INSERT INTO site_rollup (site_id, district, due_on, n_must, n_never, n_online, n_degraded, n_offline, n_unknown,
                            n_suspended, first_connected_at, offline_since)
   SELECT s.site_id, s.district, min(d.due_on),
@@ -627,16 +630,12 @@ COMMENT ON FUNCTION recount_rollups(bigint[]) IS
 
 CREATE FUNCTION gateway_sight(p_now timestamptz, p_stale interval)
 RETURNS TABLE (gateway_id text, blind_reason text, blind_since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT g.gateway_id,
-         CASE WHEN g.unknown_reason IS NOT NULL THEN g.unknown_reason
-              WHEN g.observed_until IS NULL OR g.observed_until < p_now - p_stale THEN 'gateway_down' END,
-         CASE WHEN g.unknown_reason IS NOT NULL THEN g.unknown_since
-              WHEN g.observed_until IS NULL OR g.observed_until < p_now - p_stale
-              THEN coalesce(g.observed_until, g.started_at, '-infinity') END
-    FROM gateway g
+  SELECT g.gateway_id, CASE WHEN is_blind THEN 'gateway_down' END,
+         CASE WHEN is_blind THEN coalesce(g.observed_until, g.started_at, '-infinity') END
+    FROM gateway g, LATERAL (SELECT g.observed_until IS NULL OR g.observed_until < p_now - p_stale AS is_blind) b
 $$;
 COMMENT ON FUNCTION gateway_sight(timestamptz, interval) IS
-  'Which gateways cannot see at p_now, why and since when: it says so itself, or its last word is older than p_stale.';
+  'Which gateways cannot see at p_now, why and since when: its last word is older than p_stale.';
 
 CREATE FUNCTION source_status(p_now timestamptz, p_stale interval)
 RETURNS TABLE (

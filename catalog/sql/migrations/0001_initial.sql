@@ -33,15 +33,11 @@ CREATE TABLE gateway (
   gateway_id     text PRIMARY KEY,
   epoch          bigint NOT NULL DEFAULT 0,
   started_at     timestamptz,
-  observed_until timestamptz,
-  unknown_reason text CHECK (unknown_reason IN ('gateway_down', 'own_network_down', 'database_away')),
-  unknown_since  timestamptz,
-  CHECK ((unknown_reason IS NULL) = (unknown_since IS NULL))
+  observed_until timestamptz
 );
 COMMENT ON TABLE gateway IS 'A running Muster: the observer of the sites assigned to it.';
 COMMENT ON COLUMN gateway.epoch IS 'Counts its starts; a writer with an older epoch is refused.';
 COMMENT ON COLUMN gateway.observed_until IS 'Until this instant the gateway was able to see; a gap after it is unknown, charged to nobody.';
-COMMENT ON COLUMN gateway.unknown_reason IS 'Set while the gateway itself cannot see: all its sources display unknown.';
 
 CREATE TABLE unit (
   unit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -190,9 +186,12 @@ CREATE TABLE network (
   authorised_at timestamptz NOT NULL DEFAULT now(),
   expires_at    timestamptz NOT NULL,
   revoked_at    timestamptz,
-  CHECK (expires_at > authorised_at)
+  revoked_by    text,
+  CHECK (expires_at > authorised_at),
+  CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
 );
 COMMENT ON TABLE network IS 'An authorisation record: without a live one covering an address nothing is sent there (CN-23.3).';
+COMMENT ON COLUMN network.revoked_by IS 'The person who ended it before its expiry.';
 COMMENT ON COLUMN network.document IS 'Number or title of the document that allows it.';
 
 CREATE TABLE discovery_run (
@@ -592,6 +591,10 @@ COMMENT ON FUNCTION apply_changes(text, bigint, bigint[], text[], timestamptz[],
   'The one writer of status: fenced by the gateway''s epoch, harmless when repeated, closes intervals, keeps the roll-ups. A source stands once in a call.';
 
 CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $$
+  -- Locked before they are counted: a change of status that is not committed yet adds its difference afterwards.
+  SELECT FROM site_rollup WHERE site_id = ANY (p_sites) ORDER BY site_id FOR UPDATE;
+  SELECT FROM district_rollup WHERE district IN (SELECT district FROM site WHERE site_id = ANY (p_sites))
+    ORDER BY district FOR UPDATE;
   INSERT INTO site_rollup (site_id, district, due_on, n_must, n_never, n_online, n_degraded, n_offline, n_unknown,
                            n_suspended, first_connected_at, offline_since)
   SELECT s.site_id, s.district, min(d.due_on),
@@ -624,3 +627,41 @@ CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $
 $$;
 COMMENT ON FUNCTION recount_rollups(bigint[]) IS
   'Counts the given sites anew, after the roll changed who belongs to them. Call it in the same transaction; muster check compares all with it.';
+
+CREATE FUNCTION gateway_sight(p_now timestamptz, p_stale interval)
+RETURNS TABLE (gateway_id text, blind_reason text, blind_since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT g.gateway_id, CASE WHEN is_blind THEN 'gateway_down' END,
+         CASE WHEN is_blind THEN coalesce(g.observed_until, g.started_at, '-infinity') END
+    FROM gateway g, LATERAL (SELECT g.observed_until IS NULL OR g.observed_until < p_now - p_stale AS is_blind) b
+$$;
+COMMENT ON FUNCTION gateway_sight(timestamptz, interval) IS
+  'Which gateways cannot see at p_now, why and since when: its last word is older than p_stale.';
+
+CREATE FUNCTION source_status(p_now timestamptz, p_stale interval)
+RETURNS TABLE (
+  source_id bigint, district text, site_id bigint, gateway_id text, gb_id text, name text, location_type text,
+  lifecycle text, lifecycle_reason text, relay_mode text, audio_enabled boolean, allow_basic boolean,
+  retired_at timestamptz, state text, state_since timestamptz, reasons text[], first_connected_at timestamptz,
+  last_positive_at timestamptz, unknown_reason text, suspended_reason text, flapping boolean, seen_at timestamptz,
+  obstacle text, counted boolean, shown text, shown_since timestamptz
+) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT s.source_id, s.district, s.site_id, g.gateway_id, s.gb_id, s.name, s.location_type,
+         s.lifecycle, s.lifecycle_reason, s.relay_mode, s.audio_enabled, s.allow_basic,
+         s.retired_at, c.state, c.since, c.reasons, c.first_connected_at,
+         c.last_positive_at, coalesce(g.blind_reason, c.unknown_reason), c.suspended_reason, c.flapping, c.seen_at,
+         c.obstacle, c.counted,
+         CASE WHEN s.lifecycle IN ('removed', 'rejected') THEN s.lifecycle
+              ELSE displayed_state(c.state, coalesce(g.blind_reason, c.unknown_reason), c.suspended_reason) END,
+         CASE WHEN s.lifecycle = 'removed' THEN s.retired_at
+              WHEN s.lifecycle = 'rejected' THEN NULL
+              WHEN c.suspended_reason IS NOT NULL THEN c.suspended_since
+              WHEN g.blind_reason IS NOT NULL OR c.unknown_reason IS NOT NULL
+              THEN greatest(least(g.blind_since, c.unknown_since), s.created_at)
+              ELSE c.since END
+    FROM source s
+    JOIN connectivity c ON c.source_id = s.source_id
+    JOIN site t ON t.site_id = s.site_id
+    JOIN gateway_sight(p_now, p_stale) g ON g.gateway_id = t.gateway_id
+$$;
+COMMENT ON FUNCTION source_status(timestamptz, interval) IS
+  'The displayed state of every source at p_now, in its one place (4.2): removed, rejected, suspended, unknown, measured.';
