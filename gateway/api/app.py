@@ -11,7 +11,16 @@ from aiohttp import web
 from catalog.access import Role
 from catalog.errors import CatalogError
 from catalog.reading import Region
-from gateway.api import acting, event_stream, health, public_catalog, reads, report_reads
+from gateway.api import (
+    access_acts,
+    acting,
+    discovery_acts,
+    event_stream,
+    health,
+    public_catalog,
+    reads,
+    report_reads,
+)
 from gateway.api.dispatch import SERVICES, endpoint, guard, harden, run
 from gateway.api.event_stream import STREAMS, EventStreams
 from gateway.api.principal import Principal
@@ -30,6 +39,8 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
         reads.registry,
         report_reads.registry,
         acting.registry,
+        discovery_acts.registry,
+        access_acts.registry,
         event_stream.registry,
         public_catalog.registry,
         health.registry,

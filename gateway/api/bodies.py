@@ -321,3 +321,12 @@ class TokensAnswer(Answer):
     """All tokens, the newest first."""
 
     items: tuple[TokenAnswer, ...]
+
+
+class StatusQueryBody(Schema):
+    """Which codes are asked for, and what for."""
+
+    codes: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[0-9]{20}$")], ...], Field(min_length=1, max_length=1000)
+    ]
+    purpose: Annotated[str, Field(max_length=500)] | None = None

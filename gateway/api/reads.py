@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from catalog.access import Role
 from catalog.reading import Page, Region, SourceRow
 from catalog.reports import View
-from gateway.api import schemas
+from gateway.api import police_schemas, schemas
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.registry import Call, NoQuery, Registry
 from gateway.relay.view import RelaySnapshot
@@ -144,7 +144,7 @@ async def get_source(call: Call[NoQuery, None]) -> BaseModel:
     "/api/v1/sources/{source_id}/history",
     tag="catalog",
     region_rule=_ONE,
-    answers={_OPERATOR: schemas.HistoryAnswer, _POLICE: schemas.PoliceHistoryAnswer},
+    answers={_OPERATOR: schemas.HistoryAnswer, _POLICE: police_schemas.PoliceHistoryAnswer},
     query=schemas.PageQuery,
     problems=(Code.NOT_FOUND, Code.CURSOR_INVALID),
     cached=True,
@@ -159,10 +159,10 @@ async def get_history(call: Call[schemas.PageQuery, None]) -> BaseModel:
     rows = history.intervals
     overlays = tuple(schemas.OverlayAnswer.model_validate(row) for row in history.overlays)
     if call.principal.role is _POLICE:
-        return schemas.PoliceHistoryAnswer(
+        return police_schemas.PoliceHistoryAnswer(
             as_of=view.now,
             code=call.path["source_id"],
-            items=items(schemas.PoliceIntervalAnswer, rows),
+            items=items(police_schemas.PoliceIntervalAnswer, rows),
             overlays=overlays,
             next_cursor=rows.next_cursor,
         )

@@ -10,7 +10,8 @@ from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.display import Displayed
 from catalog.reading import Counts, DistrictCounts, Page, Region
-from gateway.api import schemas
+from gateway.api import police_schemas, schemas
+from gateway.api.bodies import StatusQueryBody
 from gateway.api.dispatch import record
 from gateway.api.export import (
     CSV_MEDIA,
@@ -44,11 +45,13 @@ class _Shape:
 
 _NEVER: Final = {
     Role.OPERATOR: _Shape(schemas.NeverConnectedAnswer, schemas.NeverConnectedReport),
-    Role.POLICE_STATUS: _Shape(schemas.PoliceNeverConnectedAnswer, schemas.PoliceNeverConnectedReport),
+    Role.POLICE_STATUS: _Shape(
+        police_schemas.PoliceNeverConnectedAnswer, police_schemas.PoliceNeverConnectedReport
+    ),
 }
 _OFFLINE: Final = {
     Role.OPERATOR: _Shape(schemas.OfflineAnswer, schemas.OfflineReport),
-    Role.POLICE_STATUS: _Shape(schemas.PoliceOfflineAnswer, schemas.PoliceOfflineReport),
+    Role.POLICE_STATUS: _Shape(police_schemas.PoliceOfflineAnswer, police_schemas.PoliceOfflineReport),
 }
 
 
@@ -168,10 +171,10 @@ def chain(counts: Counts) -> schemas.ChainAnswer:
     tag="status",
     region_rule="codes outside the token's region are unknown to it",
     answers={Role.OPERATOR: schemas.StatusQueryAnswer, Role.POLICE_STATUS: schemas.StatusQueryAnswer},
-    body=schemas.StatusQueryBody,
+    body=StatusQueryBody,
     survives_outage=True,
 )
-async def query_status(call: Call[None, schemas.StatusQueryBody]) -> BaseModel:
+async def query_status(call: Call[None, StatusQueryBody]) -> BaseModel:
     """Answer for up to 1,000 codes: state, reason and times; an unknown code is not known, never offline."""
     view = look(call)
     codes = tuple(dict.fromkeys(call.body.codes))

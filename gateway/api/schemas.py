@@ -87,15 +87,6 @@ class PlaceAnswer(Answer):
     address: str | None
 
 
-class PublicPlaceAnswer(Answer):
-    """Where a source stands, without its install position (WX-29.1)."""
-
-    unit: str
-    site: str
-    place_class: str
-    district: str
-
-
 class SiteCountsAnswer(Answer):
     """How many sources of a site display which state."""
 
@@ -208,16 +199,6 @@ class EvidenceAnswer(Answer):
     gateway_id: str
 
 
-class PoliceEvidenceAnswer(Answer):
-    """The fact that opened an interval: what, when and why."""
-
-    kind: str
-    at: Instant
-    received_at: Instant
-    last_positive_at: Instant | None
-    reason: str | None
-
-
 class IntervalAnswer(Answer):
     """One interval, half-open; the present one has no end."""
 
@@ -227,17 +208,6 @@ class IntervalAnswer(Answer):
     ended_at: Instant | None
     last_positive_at: Instant | None
     evidence: tuple[EvidenceAnswer, ...]
-
-
-class PoliceIntervalAnswer(Answer):
-    """One interval, half-open; the present one has no end."""
-
-    state: str
-    reasons: tuple[str, ...]
-    started_at: Instant
-    ended_at: Instant | None
-    last_positive_at: Instant | None
-    evidence: tuple[PoliceEvidenceAnswer, ...]
 
 
 class OverlayAnswer(Answer):
@@ -255,15 +225,6 @@ class HistoryAnswer(Dated):
 
     source_id: int
     items: tuple[IntervalAnswer, ...]
-    overlays: tuple[OverlayAnswer, ...]
-    next_cursor: str | None
-
-
-class PoliceHistoryAnswer(Dated):
-    """A page of the history of the source asked for by its code."""
-
-    code: str
-    items: tuple[PoliceIntervalAnswer, ...]
     overlays: tuple[OverlayAnswer, ...]
     next_cursor: str | None
 
@@ -351,31 +312,10 @@ class NeverConnectedAnswer(Answer):
     incomplete_connection: bool
 
 
-class PoliceNeverConnectedAnswer(Answer):
-    """One source that must connect and never did: whose, where by name, and how long overdue."""
-
-    place: PublicPlaceAnswer
-    due_on: date
-    basis: str
-    days_overdue: int
-    substate: NeverConnected
-    shown: Displayed
-    site_sources: int
-    site_never_connected: int
-    incomplete_connection: bool
-
-
 class NeverConnectedReport(Dated):
     """A page of the report of what never connected."""
 
     items: tuple[NeverConnectedAnswer, ...]
-    next_cursor: str | None
-
-
-class PoliceNeverConnectedReport(Dated):
-    """A page of the report of what never connected."""
-
-    items: tuple[PoliceNeverConnectedAnswer, ...]
     next_cursor: str | None
 
 
@@ -393,28 +333,10 @@ class OfflineAnswer(Answer):
     flapping: bool
 
 
-class PoliceOfflineAnswer(Answer):
-    """One source that is offline: whose, where by name, since when and why."""
-
-    place: PublicPlaceAnswer
-    since: Instant
-    last_positive_at: Instant | None
-    cause: str | None
-    noticed_at: Instant | None
-    flapping: bool
-
-
 class OfflineReport(Dated):
     """A page of the report of what is offline."""
 
     items: tuple[OfflineAnswer, ...]
-    next_cursor: str | None
-
-
-class PoliceOfflineReport(Dated):
-    """A page of the report of what is offline."""
-
-    items: tuple[PoliceOfflineAnswer, ...]
     next_cursor: str | None
 
 
@@ -454,15 +376,6 @@ class SummaryReport(Dated):
     region: str
     total: ChainAnswer
     districts: tuple[DistrictAnswer, ...]
-
-
-class StatusQueryBody(Schema):
-    """Which codes are asked for, and what for."""
-
-    codes: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[0-9]{20}$")], ...], Field(min_length=1, max_length=1000)
-    ]
-    purpose: Annotated[str, Field(max_length=500)] | None = None
 
 
 class CodeAnswer(Answer):

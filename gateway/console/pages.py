@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
-from gateway.api import acting as acting_handlers
-from gateway.api import reads, report_reads
+from gateway.api import discovery_acts, reads, report_reads
 from gateway.api.dispatch import HAS_SESSION, PRINCIPAL, SCOPE, SERVICES, client_of, language_of, record, run
 from gateway.api.event_stream import last_event_id, send_events
 from gateway.api.principal import Principal
@@ -34,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {
     operation.operation_id: operation
-    for registry in (reads.registry, report_reads.registry, acting_handlers.registry)
+    for registry in (reads.registry, report_reads.registry, discovery_acts.registry)
     for operation in registry.operations
 }
 
