@@ -86,10 +86,11 @@ def _print_difference(difference: RollDifference, *, dry_run: bool) -> None:
         for gone in difference.retired[:_SHOWN]:
             table.add_row("-", gone.unit, gone.site, gone.gb_id or "", "retired")
         console().print(table)
-    verb = "would be" if dry_run else "were"
+    if dry_run:
+        say("nothing was changed; an import would do this:")
     say(
-        f"{len(difference.added)} added, {len(difference.changed)} changed, {len(difference.retired)} retired "
-        f"{verb}; {difference.unchanged} unchanged"
+        f"added {len(difference.added)}, changed {len(difference.changed)}, retired {len(difference.retired)}, "
+        f"unchanged {difference.unchanged}"
     )
     if difference.rejected:
         say(f"{len(difference.rejected)} rows have a location that the law forbids: they are never relayed")

@@ -8,12 +8,12 @@ from rich.table import Table
 
 from adapters.rtsp.client import probe
 from catalog.database import Database
-from catalog.discovery_runs import Run
+from catalog.discovery_runs import Run, RunOutcome
 from catalog.networks import NewAuthorisation, authorise_network, list_networks, revoke_network
 from catalog.reading import SightingRow
 from catalog.reports import Reports, View
 from catalog.sighting_decisions import accept_sighting, confirm_sighting, refuse_sighting
-from gateway.cli.command import ConfigOption, PersonOption, console, now, person_or_login, run, say
+from gateway.cli.command import ConfigOption, ExitCode, PersonOption, console, now, person_or_login, run, say
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.discovery import Discovery
@@ -108,6 +108,8 @@ def discover(
         f"run {finished.run_id} {finished.outcome}: {finished.probed} asked, {finished.answered} answered; "
         "see muster sighting list"
     )
+    if finished.outcome is not RunOutcome.FINISHED:
+        raise typer.Exit(ExitCode.FOUND)
 
 
 @sighting.command("list")

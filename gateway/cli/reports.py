@@ -1,5 +1,6 @@
 """`muster status` and `muster report`: what is connected, what is offline, what never connected at all."""
 
+import json
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
@@ -131,14 +132,19 @@ def _sheet(name: str, columns: tuple[Column, ...], model: type[BaseModel], langu
 async def _write(sheet: Sheet, form: Form, output: Path | None, read: ReadPage, table_of: Any) -> None:
     match form:
         case Form.TABLE:
+            if output is not None:
+                complain("a table goes to the screen: --format json, csv or xlsx with --output FILE")
+                raise typer.Exit(ExitCode.USAGE)
             rows = await _all(read)
             console().print(table_of(rows))
             say(f"{len(rows)} sources")
         case Form.JSON:
             answers = [sheet.model.model_validate(row) for row in await _all(read)]
-            text = "[\n" + ",\n".join(answer.model_dump_json() for answer in answers) + "\n]\n"
+            text = json.dumps(
+                [answer.model_dump(mode="json") for answer in answers], ensure_ascii=False, indent=1
+            )
             with _opened(output) as file:
-                file.write(text.encode())
+                file.write(f"{text}\n".encode())
         case Form.CSV | Form.XLSX:
             if output is None and form is Form.XLSX and sys.stdout.isatty():
                 complain("a workbook does not go to a terminal: --output FILE")
