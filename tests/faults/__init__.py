@@ -1,1 +1,1 @@
-"""Tests of Muster."""
+"""Faults of peers, of the machine and of ourselves, against the real `muster serve`."""
