@@ -25,9 +25,6 @@ EMBEDDED_FOLDER: Final = "postgresql"
 LOCK_PATIENCE: Final = 30.0
 """Seconds that the service waits for a command that holds the embedded database, e.g. an import."""
 
-START_PATIENCE: Final = 60.0
-"""Seconds that an external database may take to answer at the start."""
-
 IMPORT_TIMEOUT: Final = 120.0
 """Seconds for one statement of a command; an import of 100,000 rows needs tens of them."""
 
@@ -100,7 +97,7 @@ async def open_for_command(config: Config) -> AsyncIterator[Database]:
 
 async def _prepare(database: Database, config: Config) -> None:
     """Bring the schema up to date and make this gateway and its jurisdiction known; harmless when repeated."""
-    await database.wait_until_up(within=START_PATIENCE)
+    await database.wait_until_up(within=config.database.connect_timeout)
     for migration in await migrate(database, muster_version=muster_version()):
         logger.info("applied migration %s", migration.name, extra={"action": "migrated"})
     await database.execute("register_gateway", config.gateway.id)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.table import Table
 
-from catalog.credentials import set_credential
+from catalog.credentials import list_credentials, set_credential
 from catalog.database import Database
 from catalog.model.plan import RelayMode
 from catalog.model.sighting import Protocol
@@ -229,6 +229,20 @@ def set_one(
             database, vault, ref=ref, login=login, by=person_or_login(person), at=now()
         )
         say(f"credential {ref}: version {version}")
+
+    run(config, work)
+
+
+@credential.command("list")
+def list_refs(config: ConfigOption = None) -> None:
+    """Show which credentials are stored, never their passwords."""
+
+    async def work(database: Database, _: Config) -> None:
+        table = Table("name", "user name", "password", "version", "changed by", box=None)
+        for row in await list_credentials(database):
+            stored = "stored" if row.version else "never set"
+            table.add_row(row.ref, row.username or "", stored, str(row.version), row.changed_by or "")
+        console().print(table)
 
     run(config, work)
 
