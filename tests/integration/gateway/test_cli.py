@@ -199,9 +199,9 @@ def test_a_wrong_configuration_names_its_keys_and_ends_with_2(
 def test_a_database_that_is_away_ends_with_3(
     muster: Muster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.opening.START_PATIENCE", 0.5)
     file = tmp_path / "away.toml"
-    settings = SETTINGS.format(port=8080) + '\n[database]\nurl = "postgresql://nobody@127.0.0.1:9/none"\n'
+    away = '\n[database]\nurl = "postgresql://nobody@127.0.0.1:9/none"\nconnect_timeout = 0.5\n'
+    settings = SETTINGS.format(port=8080) + away
     file.write_text(settings, encoding="utf-8")
     monkeypatch.setenv("MUSTER_CONFIG", str(file))
 
