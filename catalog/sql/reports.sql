@@ -109,36 +109,50 @@ SELECT i.sighting_id, i.protocol, i.host, i.port, i.server, i.mac, i.serial, i.g
 -- name: report_never_connected
 -- Who must connect and never did, the longest due first: by first_connected_at, not by what is displayed, so a
 -- source behind a blind gateway stays in. $5, $6 cursor (due day, source), $7 limit, $8 today (local day),
--- $9 true: only what is overdue
+-- $9 true: only what is overdue. The page is chosen first, from narrow rows; only its rows are dressed.
+WITH active AS (
+  SELECT site_id, due_on, basis, duty_id FROM duty
+   WHERE site_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $8
+  UNION ALL
+  SELECT t.site_id, y.due_on, y.basis, y.duty_id FROM duty y JOIN site t ON t.system_id = y.system_id
+   WHERE y.withdrawn_on IS NULL AND y.effective_from <= $8),
+first_due AS (
+  SELECT DISTINCT ON (site_id) site_id, due_on, basis FROM active ORDER BY site_id, due_on, duty_id),
+chosen AS (
+  SELECT c.source_id, c.site_id, d.due_on, d.basis
+    FROM connectivity c JOIN first_due d ON d.site_id = c.site_id
+   WHERE c.state = 'never_connected' AND c.counted AND c.district BETWEEN $3 AND $4
+     AND ($5::date IS NULL OR (d.due_on, c.source_id) > ($5, $6::bigint))
+     AND (NOT $9 OR d.due_on < $8)
+   ORDER BY d.due_on, c.source_id
+   LIMIT $7)
 SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.shown, s.shown_since, s.seen_at, s.obstacle,
        s.unknown_reason, s.suspended_reason, t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
        d.due_on, d.basis, n.sources AS site_sources, n.never AS site_never
-  FROM source_status($1, $2) s
+  FROM chosen d
+  JOIN source_status($1, $2) s ON s.source_id = d.source_id
   JOIN site t ON t.site_id = s.site_id
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
-  JOIN LATERAL (
-    SELECT due_on, basis FROM duty
-     WHERE (duty.site_id = t.site_id OR duty.system_id = t.system_id)
-       AND effective_from <= $8 AND (withdrawn_on IS NULL OR withdrawn_on > $8)
-     ORDER BY due_on, duty_id LIMIT 1) d ON true
   CROSS JOIN LATERAL (
     SELECT count(*) AS sources, count(*) FILTER (WHERE state = 'never_connected') AS never
-      FROM connectivity x WHERE x.site_id = t.site_id AND x.counted) n
- WHERE s.state = 'never_connected' AND s.counted
-   AND s.district BETWEEN $3 AND $4
-   AND ($5::date IS NULL OR (d.due_on, s.source_id) > ($5, $6::bigint))
-   AND (NOT $9 OR d.due_on < $8)
- ORDER BY d.due_on, s.source_id
- LIMIT $7;
+      FROM connectivity x WHERE x.site_id = d.site_id AND x.counted) n
+ ORDER BY d.due_on, s.source_id;
 
 -- name: report_offline
 -- What is offline while we can see, the longest first, with the fact that made it so.
 -- $5, $6 cursor (since, source), $7 limit
+WITH chosen AS MATERIALIZED (
+  SELECT source_id FROM source_status($1, $2)
+   WHERE state = 'offline' AND counted AND shown = 'offline' AND district BETWEEN $3 AND $4
+     AND ($5::timestamptz IS NULL OR (state_since, source_id) > ($5, $6::bigint))
+   ORDER BY state_since, source_id
+   LIMIT $7)
 SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.state_since, s.last_positive_at, s.flapping, s.obstacle,
        t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
        e.kind AS evidence_kind, e.reason AS evidence_reason, e.received_at AS evidence_received_at
-  FROM source_status($1, $2) s
+  FROM chosen c
+  JOIN source_status($1, $2) s ON s.source_id = c.source_id
   JOIN site t ON t.site_id = s.site_id
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
@@ -146,27 +160,37 @@ SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.state_since, s.las
     SELECT kind, reason, received_at FROM evidence v
      WHERE v.source_id = s.source_id AND v.state_after = 'offline' AND v.at = s.state_since
      ORDER BY v.seq LIMIT 1) e ON true
- WHERE s.state = 'offline' AND s.counted AND s.shown = 'offline'
-   AND s.district BETWEEN $3 AND $4
-   AND ($5::timestamptz IS NULL OR (s.state_since, s.source_id) > ($5, $6::bigint))
- ORDER BY s.state_since, s.source_id
- LIMIT $7;
+ ORDER BY s.state_since, s.source_id;
 
 -- name: report_statuses
--- The displayed state of the sources with these 20-digit codes. $5 codes
-SELECT DISTINCT ON (gb_id) gb_id, source_id, district, shown, shown_since, state, state_since, reasons,
-       unknown_reason, suspended_reason, lifecycle_reason, first_connected_at, last_positive_at, flapping
-  FROM source_status($1, $2)
- WHERE gb_id = ANY ($5::text[]) AND district BETWEEN $3 AND $4
- ORDER BY gb_id, (lifecycle = 'removed'), source_id DESC;
+-- The displayed state of the sources with these 20-digit codes; a code used again is that of the present source.
+-- $5 codes
+WITH found AS MATERIALIZED (
+  SELECT DISTINCT ON (gb_id) gb_id, source_id FROM (
+    SELECT gb_id, source_id, false AS is_removed FROM source
+     WHERE gb_id = ANY ($5::text[]) AND gb_id IS NOT NULL AND lifecycle <> 'removed'
+    UNION ALL
+    SELECT gb_id, source_id, true FROM source
+     WHERE gb_id = ANY ($5::text[]) AND gb_id IS NOT NULL AND lifecycle = 'removed') k
+   ORDER BY gb_id, is_removed, source_id DESC)
+SELECT s.gb_id, s.source_id, s.district, s.shown, s.shown_since, s.state, s.state_since, s.reasons,
+       s.unknown_reason, s.suspended_reason, s.lifecycle_reason, s.first_connected_at, s.last_positive_at, s.flapping
+  FROM found f JOIN source_status($1, $2) s ON s.source_id = f.source_id
+ WHERE s.district BETWEEN $3 AND $4;
 
 -- name: report_counts
 -- The chain of counts of each district: of those under an active duty, and how many have none. $5 today (local)
-WITH bound AS (
+WITH of_site AS (
+  SELECT DISTINCT site_id FROM duty WHERE site_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $5),
+of_system AS (
+  SELECT DISTINCT system_id FROM duty WHERE system_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $5),
+bound AS (
   SELECT t.site_id, t.district, g.blind_reason IS NOT NULL AS blind,
-         EXISTS (SELECT FROM duty WHERE (duty.site_id = t.site_id OR duty.system_id = t.system_id)
-                    AND effective_from <= $5 AND (withdrawn_on IS NULL OR withdrawn_on > $5)) AS has_duty
-    FROM site t JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
+         d.site_id IS NOT NULL OR y.system_id IS NOT NULL AS has_duty
+    FROM site t
+    JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
+    LEFT JOIN of_site d ON d.site_id = t.site_id
+    LEFT JOIN of_system y ON y.system_id = t.system_id
    WHERE t.district BETWEEN $3 AND $4),
 ever AS (
   SELECT c.site_id, count(*) AS never_ever FROM connectivity c

@@ -121,6 +121,7 @@ CREATE TABLE source (
 );
 CREATE UNIQUE INDEX source_by_roll_key ON source (roll_key) WHERE lifecycle <> 'removed';
 CREATE UNIQUE INDEX source_by_gb_id ON source (gb_id) WHERE gb_id IS NOT NULL AND lifecycle <> 'removed';
+CREATE INDEX source_by_removed_gb_id ON source (gb_id) WHERE gb_id IS NOT NULL AND lifecycle = 'removed';
 CREATE INDEX source_by_district ON source (district, source_id);
 CREATE INDEX source_by_site ON source (site_id);
 CREATE INDEX source_by_mac ON source (mac) WHERE mac IS NOT NULL;
