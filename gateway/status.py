@@ -5,31 +5,22 @@ and views get is what the catalog has acknowledged, never more. Owns one task's 
 """
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from catalog.errors import DatabaseAway
 from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
 from catalog.model.display import UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
 from gateway.status_feed import StatusEvent, StatusFeed
+from gateway.status_journal import PENDING_LIMIT, StatusJournal
 from gateway.status_view import StatusView, Tracked, view_of_change, view_of_tracked
 from gateway.steady_time import SteadyTime
 
 logger = logging.getLogger(__name__)
-
-BATCH: Final = 5_000
-"""Changes in one transaction at most."""
-
-PENDING_LIMIT: Final = 200_000
-"""Changes that wait for a database that is away; beyond it the oldest are dropped, counted and logged.
-
-The time itself is never wrong by that: the whole outage is an unknown interval."""
 
 INSTANT: Final = timedelta(microseconds=1)
 """The shortest interval that the history can hold."""
@@ -61,20 +52,13 @@ class StatusService:
         self._clock = clock
         self._time = SteadyTime(clock)
         self._flapping = flapping or FlappingRule()
-        self._heartbeat = heartbeat
         self._tracked: dict[int, Tracked] = {}
         self._views: dict[int, StatusView] = {}
         self._by_code: dict[str, int] = {}
-        self._pending: deque[StatusChange] = deque()
-        self._pending_limit = pending_limit
-        self._contacts: dict[int, Contact] = {}
+        self._journal = StatusJournal(observations, clock, heartbeat=heartbeat, limit=pending_limit)
         self._sequence = 0
         self._epoch = 0
-        self._stored_at = clock.monotonic()
-        self._away_since: float | None = None
         self._flapping_checked = clock.monotonic()
-        self.dropped = 0
-        "Changes dropped because the database was away for too long."
         self.feed = StatusFeed()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -111,7 +95,7 @@ class StatusService:
             self._views.pop(source_id, None)
             if tracked.gb_id is not None and self._by_code.get(tracked.gb_id) == source_id:
                 del self._by_code[tracked.gb_id]
-            self._contacts.pop(source_id, None)
+            self._journal.forget(source_id)
             self._liveness.forget(source_id)
         for source_id, status in stored.items():
             known = self._tracked.get(source_id)
@@ -219,7 +203,7 @@ class StatusService:
         tracked = self._tracked.get(source_id)
         if tracked is not None and tracked.seen_at is None:
             tracked.seen_at = self._time.at(at)
-            self._contacts[source_id] = Contact(source_id, tracked.obstacle, tracked.seen_at)
+            self._journal.note(Contact(source_id, tracked.obstacle, tracked.seen_at))
 
     def obstacle(self, source_id: int, word: str | None) -> None:
         """Take in why the source is not relayed or not connected, in one stable word; None when nothing is."""
@@ -230,7 +214,7 @@ class StatusService:
     def _set_obstacle(self, tracked: Tracked, word: str | None) -> None:
         if tracked.obstacle != word:
             tracked.obstacle = word
-            self._contacts[tracked.source_id] = Contact(tracked.source_id, word, tracked.seen_at)
+            self._journal.note(Contact(tracked.source_id, word, tracked.seen_at))
 
     def missed(self, source_id: int, *, at: float, cause: str) -> None:
         """Take in an unanswered probe."""
@@ -360,7 +344,7 @@ class StatusService:
         detail: Mapping[str, object] | None = None,
     ) -> None:
         self._sequence += 1
-        self._pending.append(
+        self._journal.add(
             StatusChange(
                 source_id=tracked.source_id,
                 seq=(self._epoch << 32) + self._sequence,
@@ -388,15 +372,6 @@ class StatusService:
             tracked.connectivity.since.isoformat(timespec="seconds"),
             extra={"action": "status_changed", "source_id": tracked.source_id},
         )
-        if len(self._pending) > self._pending_limit:
-            self._pending.popleft()
-            self.dropped += 1
-            if self.dropped == 1 or self.dropped % 10_000 == 0:
-                logger.error(
-                    "the database is away and %d waiting changes were dropped",
-                    self.dropped,
-                    extra={"action": "status_dropped"},
-                )
 
     # -- storing -------------------------------------------------------------------------------------------------
 
@@ -406,55 +381,24 @@ class StatusService:
         Raises:
             WriterReplaced: another start of this gateway owns the status; stop.
         """
-        now = self._clock.monotonic()
-        is_due = self._pending or self._contacts or now - self._stored_at >= self._heartbeat
-        if not is_due and self._away_since is None:
-            return
-        try:
-            await self._end_outage()
-            while True:
-                batch = [self._pending[index] for index in range(min(BATCH, len(self._pending)))]
-                contacts = list(self._contacts.values())[:BATCH]
-                await self._observations.write(batch, contacts, observed_until=self._time.now())
-                self._acknowledged(batch, contacts)
-                if not self._pending and not self._contacts:
-                    return
-        except DatabaseAway as error:
-            if self._away_since is None:
-                self._away_since = self._stored_at
-                logger.warning("the database is away: %s", error, extra={"action": "database_away"})
-
-    async def _end_outage(self) -> None:
-        """Close an outage of the database that lasted longer than a heartbeat as unknown, charged to nobody."""
-        if self._away_since is None:
-            return
-        now = self._clock.monotonic()
-        if now - self._away_since >= self._heartbeat:
-            start, end = self._time.at(self._away_since), self._time.at(now)
-            await self._observations.add_outage(UnknownReason.DATABASE_AWAY, start, end)
-            self._stored_at = now
-        logger.info(
-            "the database is back after %.0f s", now - self._away_since, extra={"action": "database_back"}
-        )
-        self._away_since = None
+        await self._journal.flush(self._time, self._acknowledged)
 
     @property
     def is_stored(self) -> bool:
         """Whether the database took the last batch: false while it is away."""
-        return self._away_since is None
+        return self._journal.is_stored
 
     @property
     def waiting(self) -> int:
         """Return how many changes wait to be stored."""
-        return len(self._pending)
+        return len(self._journal)
 
-    def _acknowledged(self, batch: list[StatusChange], contacts: list[Contact]) -> None:
-        self._stored_at = self._clock.monotonic()
-        for _ in batch:
-            self._pending.popleft()
-        for contact in contacts:
-            if self._contacts.get(contact.source_id) is contact:
-                del self._contacts[contact.source_id]
+    @property
+    def dropped(self) -> int:
+        """Return how many changes were dropped because the database was away for too long."""
+        return self._journal.dropped
+
+    def _acknowledged(self, batch: Sequence[StatusChange], contacts: Sequence[Contact]) -> None:
         for change in batch:
             tracked = self._tracked.get(change.source_id)
             if tracked is None:
@@ -463,7 +407,7 @@ class StatusService:
             self._set_view(view)
             self.feed.publish(StatusEvent.of(change, view.displayed, tracked.gb_id))
         # A contact may be shown at once unless newer, unacknowledged changes of its source wait.
-        waiting = {change.source_id for change in self._pending}
+        waiting = self._journal.sources()
         for contact in contacts:
             tracked = self._tracked.get(contact.source_id)
             if tracked is not None and contact.source_id not in waiting:

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from catalog.database import Database
-from catalog.model.connectivity import DegradeReason, State
+from catalog.model.connectivity import Connectivity, DegradeReason, State
 from catalog.model.display import Displayed, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, WriterReplaced
 from gateway.liveness import Liveness, LivenessRules
 from gateway.status import FlappingRule, StatusService
+from gateway.status_journal import StatusJournal
+from gateway.steady_time import SteadyTime
 from tests.clock import HandClock
 from tests.postgres import PostgresServer
 from tests.seed import GATEWAY, NOW, seed_roll
@@ -356,4 +358,39 @@ async def test_unknown_of_a_suspected_common_cause_is_closed_without_trace_when_
     assert {view.displayed for view in bench.service.views()} == {Displayed.OFFLINE}
     assert {view.since for view in bench.service.views()} == {NOW + timedelta(seconds=61)}
     assert await overlays(database) == []
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+def change_of(source_id: int, seq: int, unknown: UnknownReason | None) -> StatusChange:
+    """A first connection, perhaps with an unknown reason laid over it."""
+    at = NOW + timedelta(seconds=seq)
+    return StatusChange(
+        source_id=source_id,
+        seq=seq,
+        district="320299",
+        kind="connected",
+        at=at,
+        received_at=at,
+        connectivity=Connectivity(State.ONLINE, at, first_connected_at=at),
+        unknown=unknown,
+        unknown_at=at if unknown else None,
+    )
+
+
+async def test_a_change_that_the_database_refuses_holds_up_no_other(database: Database) -> None:
+    first, second, third = (await seed_roll(database)).source_ids[:3]
+    clock = HandClock(NOW)
+    observations = Observations(database, GATEWAY)
+    await observations.start(NOW)
+    journal = StatusJournal(observations, clock, heartbeat=15)
+    # No source of its own is ever gateway_down: the schema refuses the row.
+    for source, seq, unknown in ((first, 1, None), (second, 2, UnknownReason.GATEWAY_DOWN), (third, 3, None)):
+        journal.add(change_of(source, seq, unknown))
+    stored: list[int] = []
+    await journal.flush(SteadyTime(clock), lambda changes, _: stored.extend(c.source_id for c in changes))
+
+    assert stored == [first, third]
+    assert len(journal) == 0
+    assert [kind for kind, _, _ in await facts(database, third)] == ["connected"]
+    assert await facts(database, second) == []
     assert await rollups_differ_from_a_recount(database) == []
