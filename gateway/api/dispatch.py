@@ -99,6 +99,8 @@ async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
             return response
+        except AccessLogFull:
+            return _log_full(request, language)
         except ConnectionResetError:
             # The caller hung up; there is nobody left to answer.
             return web.Response(status=499)
@@ -151,9 +153,13 @@ async def _recorded(
     try:
         await record(services, request, response.status)
     except AccessLogFull:
-        problem = ApiProblem(Code.LOG_FULL, retry_after=_RETRY_AFTER)
-        return problem_response(problem, instance=request.path, language=language)
+        return _log_full(request, language)
     return response
+
+
+def _log_full(request: web.Request, language: str) -> web.Response:
+    problem = ApiProblem(Code.LOG_FULL, retry_after=_RETRY_AFTER)
+    return problem_response(problem, instance=request.path, language=language)
 
 
 async def record(services: ApiServices, request: web.Request, status: int) -> None:

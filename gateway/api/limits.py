@@ -38,10 +38,7 @@ class RateLimit:
 
 
 class FailureLimit:
-    """Refuse a client that failed `most` times within `window` seconds, until the oldest failure is that old.
-
-    A right token from the same address is refused meanwhile too: else the limit would tell which guess is right.
-    """
+    """Refuse a client that failed `most` times within `window` seconds, until the oldest failure is that old."""
 
     def __init__(self, most: int = 20, window: float = 60.0, *, most_keys: int = MOST_KEYS) -> None:
         self._most = most

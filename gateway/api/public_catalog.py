@@ -1,21 +1,23 @@
 """The published catalog, for everybody: HTML, JSON and CSV from the allow-list of the publication (WX-21.3)."""
 
+import asyncio
 from collections import OrderedDict
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from aiohttp import web
+from pydantic import Field
 
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.jurisdictions import Jurisdiction
 from catalog.public_rendering import render_csv, render_json
-from catalog.publication import PublicView, fetch_public
+from catalog.publication import PublicView, Published, fetch_public
 from gateway.api.dispatch import language_of
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.registry import JSON, Call, Registry, Schema
 from gateway.api.services import ApiServices
 from gateway.config import Config
-from gateway.console.public_page import render_html
+from gateway.console.public_page import Shown, render_html
 
 registry: Final = Registry()
 
@@ -31,14 +33,16 @@ class CatalogQuery(Schema):
 
     format: Literal["html", "json", "csv"] | None = None
     lang: Literal["zh", "en"] | None = None
-    edition: str | None = None
+    edition: Annotated[str, Field(max_length=100)] | None = None
+    page: Annotated[int, Field(ge=1, le=10_000, description="Of the HTML page, from 1.")] = 1
 
 
 class LastViews:
     """What the public saw last, by edition."""
 
     def __init__(self) -> None:
-        self._views: OrderedDict[str | None, PublicView] = OrderedDict()
+        self._newest: PublicView | None = None
+        self._views: OrderedDict[str, PublicView] = OrderedDict()
 
     async def read(self, services: ApiServices, edition: str | None) -> tuple[PublicView, bool]:
         """Return the edition and whether it is from memory because the database is away.
@@ -49,14 +53,17 @@ class LastViews:
         try:
             view = await fetch_public(services.database, jurisdiction_of(services.config), edition)
         except DatabaseAway:
-            remembered = self._views.get(edition)
+            remembered = self._newest if edition is None else self._views.get(edition)
             if remembered is None:
                 raise
             return remembered, True
-        self._views.pop(edition, None)
-        self._views[edition] = view
-        if len(self._views) > MOST_EDITIONS:
-            self._views.popitem(last=False)
+        if edition is None:
+            self._newest = view
+        elif isinstance(view, Published):
+            self._views.pop(edition, None)
+            self._views[edition] = view
+            if len(self._views) > MOST_EDITIONS:
+                self._views.popitem(last=False)
         return view, False
 
 
@@ -90,13 +97,16 @@ async def get_public_catalog(call: Call[CatalogQuery, None]) -> web.StreamRespon
     headers = {"Warning": '110 - "Response is Stale"'} if is_stale else {}
     match form:
         case "json":
-            return web.Response(body=render_json(view), content_type=JSON, headers=headers)
+            body = await asyncio.to_thread(render_json, view)
+            return web.Response(body=body, content_type=JSON, headers=headers)
         case "csv":
             headers["Content-Disposition"] = 'attachment; filename="catalog.csv"'
-            return web.Response(body=render_csv(view), content_type=_CSV, charset="utf-8", headers=headers)
+            body = await asyncio.to_thread(render_csv, view)
+            return web.Response(body=body, content_type=_CSV, charset="utf-8", headers=headers)
         case _:
-            page = render_html(view, language_of(request), is_stale=is_stale)
-            return web.Response(text=page, content_type=_HTML, headers=headers)
+            page = Shown(call.query.page, is_stale=is_stale, edition=call.query.edition)
+            text = render_html(view, language_of(request), page)
+            return web.Response(text=text, content_type=_HTML, headers=headers)
 
 
 def _wanted(accept: str) -> Literal["html", "json", "csv"]:

@@ -11,6 +11,7 @@ from catalog.database import Database
 from catalog.jurisdictions import save_jurisdiction
 from gateway.api.public_catalog import jurisdiction_of
 from gateway.config import Config
+from gateway.console import public_page
 from gateway.discovery_plan import SweepRefused, SweepRequest
 from tests.api_peer import CONFIG, Api, served
 from tests.seed import GATEWAY, HERE, NOW, seed_every_state, seed_roll
@@ -348,3 +349,20 @@ async def test_a_roll_larger_than_its_bound_is_refused_early(api: Api) -> None:
     )
 
     assert response.status == 413
+
+
+async def test_a_long_catalog_is_paged_for_people_and_whole_for_programs(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_page, "ENTRIES", 1)
+    await known_here(database, CONFIG)
+    second = ROLL.splitlines()[1].replace("示例公园", "示例商场").replace("000001,", "000002,", 1)
+    await import_roll(api, f"{ROLL}{second.replace('10.1.2.3', '10.1.2.4')}\n".encode(), "?dry_run=false")
+    await send(api, "POST", "/api/v1/editions", {})
+
+    pages = [await (await api.client.get(f"/public/catalog?page={number}")).text() for number in (1, 2, 3)]
+    whole = await (await api.client.get("/public/catalog?format=json")).json()
+
+    assert [sum(name in page for name in ("示例公园", "示例商场")) for page in pages] == [1, 1, 0]
+    assert ["page=2" in pages[0], "page=3" in pages[1]] == [True, False]
+    assert len(whole["entries"]) == 2

@@ -147,6 +147,7 @@ async def test_when_calls_can_no_longer_be_recorded_they_are_refused(
 
     assert statuses == [200, 200, 503]
     assert "calls are refused" in caplog.text
+    assert "hit a bug" not in caplog.text
     assert after.status == 200
 
 

@@ -201,13 +201,15 @@ async def test_guessing_tokens_is_slowed_down(api: Api) -> None:
     wrong = {"Authorization": f"Bearer muster_{'x' * 43}"}
 
     statuses = [(await api.client.get("/api/v1/sites", headers=wrong)).status for _ in range(21)]
+    await api.services.authentication.refresh()
+    beside = await api.client.get("/api/v1/sites", headers=api.headers("operator"))
     last = await api.client.get("/api/v1/sites", headers=wrong)
     api.clock.seconds += 61
     later = await api.client.get("/api/v1/sites", headers=api.headers("operator"))
 
     assert statuses == [401] * 20 + [429]
     assert int(last.headers["Retry-After"]) >= 1
-    assert later.status == 200
+    assert beside.status == later.status == 200
 
 
 async def test_an_anonymous_address_is_slowed_down_and_its_refusals_fill_no_log(
