@@ -7,25 +7,15 @@ edge cases E1 to E3).
 
 import heapq
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from catalog.model.display import UnknownReason
+from gateway.common_cause import CommonCause
+from gateway.watch import LivenessRules, Watch
 
-
-@dataclass(frozen=True)
-class LivenessRules:
-    """The parameters of the status model 4.3; durations in seconds."""
-
-    probe_interval: float = 60.0
-    probe_misses: int = 3
-    restart_grace: float = 180.0
-    common_cause_share: float = 0.30
-    common_cause_min: int = 20
-    common_cause_window: float = 120.0
-    common_cause_limit: float = 300.0
-    "A suspicion that no self-test decided within this time is dropped: unknown is never a refuge."
+__all__ = ["BecameKnown", "BecameUnknown", "Liveness", "LivenessRules", "Lost", "SelfTest", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -70,57 +60,21 @@ class SelfTest(Enum):
     NOT_OURS = "not_ours"
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What is remembered of one source, in monotonic seconds."""
-
-    due: float
-    observable_from: float
-    last_positive: float | None = None
-    last_attempt: float | None = None
-    misses: int = 0
-    cause: str = ""
-    connected: bool = False
-    down: bool = False
-    unknown: UnknownReason | None = None
-    grace_until: float = 0.0
-
-    @property
-    def base(self) -> float:
-        """Return the last instant at which the source was not missing as far as we could know."""
-        return (
-            self.observable_from
-            if self.last_positive is None
-            else max(self.last_positive, self.observable_from)
-        )
-
-
-@dataclass
-class Suspicion:
-    """Many sources went silent together; a self-test has to say whether that is our own fault."""
-
-    incident: str
-    opened: float
-    base: float
-    "Around this instant they went silent."
-    members: set[int] = field(default_factory=set)
-
-
 class Liveness:
     """The watch over all sources of this gateway."""
 
     def __init__(self, rules: LivenessRules, *, started: float) -> None:
         self._rules = rules
-        self._started = started
-        self._watches: dict[int, _Watch] = {}
+        self._watches: dict[int, Watch] = {}
         self._queue: list[tuple[float, int]] = []
         self._missing: set[int] = set()
         self._grace: set[int] = set()
         self._own_network_ok = True
-        self._incidents = 0
+        self._blind_from = math.inf
+        "Since when our own network is down; infinite while it is not, and once its loss was told for all."
         self._next_grace_check = started
         self._next_sample_check = started
-        self.suspicion: Suspicion | None = None
+        self._causes = CommonCause(rules)
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -128,9 +82,22 @@ class Liveness:
     def __contains__(self, source_id: int) -> bool:
         return source_id in self._watches
 
+    @property
+    def suspects_common_cause(self) -> bool:
+        """Whether many sources went silent together and no self-test has decided yet."""
+        return self._causes.open is not None
+
     # -- who is watched ------------------------------------------------------------------------------------------
 
-    def track(self, source_id: int, *, connected: bool, down: bool, now: float, in_grace: bool) -> None:
+    def track(
+        self,
+        source_id: int,
+        *,
+        connected: bool,
+        down: bool,
+        now: float,
+        unknown: UnknownReason | None = None,
+    ) -> None:
         """Begin to watch a source.
 
         Args:
@@ -138,14 +105,15 @@ class Liveness:
             connected: it had its first connection at some time.
             down: it is offline as far as is stored.
             now: monotonic seconds.
-            in_grace: it was watched by an earlier run of this gateway: unknown until it answers or the grace ends.
+            unknown: why nobody watched it just before, after a first connection: unknown until it answers or the
+                restart grace ends.
         """
         # Spread over one interval, so that 100,000 sources are not probed in the same second after a start.
         spread = (source_id * 2_654_435_761 % 4096) / 4096 * self._rules.probe_interval
-        watch = _Watch(due=now + spread, observable_from=now, connected=connected, down=down)
-        if in_grace:
-            watch.unknown = UnknownReason.RESTART_GRACE
-            self._begin_grace(source_id, watch, self._started)
+        watch = Watch(due=now + spread, observable_from=now, connected=connected, down=down)
+        if unknown is not None:
+            watch.unknown = unknown
+            self._begin_grace(source_id, watch, now)
         self._watches[source_id] = watch
         heapq.heappush(self._queue, (watch.due, source_id))
 
@@ -155,8 +123,8 @@ class Liveness:
         if watch is not None:
             self._missing.discard(source_id)
             self._grace.discard(source_id)
-            if self.suspicion is not None:
-                self.suspicion.members.discard(source_id)
+            if self._causes.open is not None:
+                self._causes.open.members.discard(source_id)
 
     def unknown_of(self, source_id: int) -> UnknownReason | None:
         """Return why the source cannot be seen, or None."""
@@ -216,16 +184,22 @@ class Liveness:
     def own_network(self, ok: bool, now: float) -> None:
         """Take in what the standing check of our own interfaces and references says.
 
-        While it is not ok no miss counts. When it is ok again the silent ones have the restart grace to answer,
-        and whoever stays silent counts as offline from the recovery on, not from before it (E2).
+        While it is not ok no miss counts, and after as long as a source is given to answer nobody is known to be
+        offline any more either. When it is ok again the silent ones have the restart grace to answer, and whoever
+        stays silent counts as offline from the recovery on, not from before it (E2).
         """
         if ok and not self._own_network_ok:
             for source_id in self._missing:
                 watch = self._watches[source_id]
                 watch.observable_from = now
                 watch.misses = 0
-                if watch.unknown is not None:
+            for source_id, watch in self._watches.items():
+                if watch.unknown is UnknownReason.OWN_NETWORK_DOWN:
                     self._begin_grace(source_id, watch, now)
+        if not ok and self._own_network_ok:
+            self._blind_from = now
+        elif ok:
+            self._blind_from = math.inf
         self._own_network_ok = ok
 
     def due(self, now: float, limit: int) -> list[int]:
@@ -267,11 +241,14 @@ class Liveness:
             watch = self._watches[source_id]
             if watch.unknown is None:
                 if self._own_network_ok:
-                    verdicts.append(self._lost(source_id, watch))
+                    incident = self._causes.incident_of(watch.base, now)
+                    verdicts.append(self._lost(source_id, watch, incident))
                 else:
                     verdicts.append(self._unknown(source_id, watch, UnknownReason.OWN_NETWORK_DOWN))
+        verdicts += self._blind_to_the_offline(now)
         verdicts += self._without_samples(now)
-        if self.suspicion is not None and now - self.suspicion.opened >= self._rules.common_cause_limit:
+        suspicion = self._causes.open
+        if suspicion is not None and now - suspicion.opened >= self._rules.common_cause_limit:
             verdicts += self.conclude(SelfTest.NOT_OURS, now)
         return verdicts
 
@@ -281,7 +258,7 @@ class Liveness:
         Not our fault: the silent ones are offline, back-dated, as one incident. Ours: they stay unknown as
         `own_network_down` until the standing check is ok again (`own_network`).
         """
-        suspicion, self.suspicion = self.suspicion, None
+        suspicion = self._causes.close()
         if suspicion is None:
             return []
         verdicts: list[Verdict] = []
@@ -298,7 +275,7 @@ class Liveness:
             self.own_network(False, now)
         return verdicts
 
-    def _is_ripe(self, watch: _Watch, now: float) -> bool:
+    def _is_ripe(self, watch: Watch, now: float) -> bool:
         if not watch.connected or watch.down or watch.unknown is not None:
             return False
         rules = self._rules
@@ -309,34 +286,40 @@ class Liveness:
             rules.probe_misses - 1
         )
 
-    def _suspect(self, ripe: Iterable[int], now: float) -> list[Verdict]:
+    def _suspect(self, ripe: Sequence[int], now: float) -> list[Verdict]:
         """Open or widen the suspicion of a common cause around the sources that are about to be lost (E3)."""
-        rules = self._rules
-        candidates = list(ripe)
-        if not candidates or not self._own_network_ok:
+        causes, watches = self._causes, self._watches
+        if not ripe or not self._own_network_ok:
             return []
-        if self.suspicion is None:
-            base = self._watches[candidates[0]].base
-            if not self._many_silent_since(base):
-                return []
-            self._incidents += 1
-            self.suspicion = Suspicion(incident=f"incident-{self._incidents}", opened=now, base=base)
+        if causes.open is None:
+            up = sum(watch.connected and not watch.down for watch in watches.values())
+            silent = (watches[source_id].base for source_id in self._missing)
+            causes.suspect((watches[source_id].base for source_id in ripe), silent, up, now)
+        if causes.open is None:
+            return []
         verdicts: list[Verdict] = []
-        for source_id in candidates:
-            watch = self._watches[source_id]
-            if abs(watch.base - self.suspicion.base) <= rules.common_cause_window:
-                self.suspicion.members.add(source_id)
+        for source_id in ripe:
+            watch = watches[source_id]
+            if causes.is_around(causes.open, watch.base):
+                causes.open.members.add(source_id)
                 verdicts.append(self._unknown(source_id, watch, UnknownReason.COMMON_CAUSE_SUSPECTED))
         return verdicts
 
-    def _many_silent_since(self, base: float) -> bool:
-        """Tell whether so many went silent around `base` that one cause is likelier than many."""
+    def _blind_to_the_offline(self, now: float) -> list[Verdict]:
+        """Find those that were offline when our own network went: they may be back without our seeing it."""
         rules = self._rules
-        together = sum(abs(self._watches[s].base - base) <= rules.common_cause_window for s in self._missing)
-        up = sum(watch.connected and not watch.down for watch in self._watches.values())
-        return together >= max(rules.common_cause_min, rules.common_cause_share * up)
+        lost_at = self._blind_from
+        if now - lost_at < rules.probe_interval * rules.probe_misses:
+            return []
+        self._blind_from = math.inf
+        verdicts: list[Verdict] = []
+        for source_id, watch in self._watches.items():
+            if watch.connected and watch.down and watch.unknown is None:
+                watch.unknown = UnknownReason.OWN_NETWORK_DOWN
+                verdicts.append(BecameUnknown(source_id, UnknownReason.OWN_NETWORK_DOWN, from_=lost_at))
+        return verdicts
 
-    def _begin_grace(self, source_id: int, watch: _Watch, start: float) -> None:
+    def _begin_grace(self, source_id: int, watch: Watch, start: float) -> None:
         watch.grace_until = start + self._rules.restart_grace
         self._next_grace_check = min(self._next_grace_check, watch.grace_until)
         self._grace.add(source_id)
@@ -383,7 +366,7 @@ class Liveness:
                 verdicts.append(self._unknown(source_id, watch, UnknownReason.NO_SAMPLES))
         return verdicts
 
-    def _lost(self, source_id: int, watch: _Watch, incident: str | None = None) -> Lost:
+    def _lost(self, source_id: int, watch: Watch, incident: str | None = None) -> Lost:
         watch.down = True
         self._missing.discard(source_id)
         return Lost(
@@ -394,16 +377,16 @@ class Liveness:
             incident=incident,
         )
 
-    def _offline_from(self, watch: _Watch) -> float:
+    def _offline_from(self, watch: Watch) -> float:
         if watch.last_positive is None:
             return watch.observable_from
         return max(watch.last_positive + self._rules.probe_interval, watch.observable_from)
 
-    def _unknown(self, source_id: int, watch: _Watch, reason: UnknownReason) -> BecameUnknown:
+    def _unknown(self, source_id: int, watch: Watch, reason: UnknownReason) -> BecameUnknown:
         watch.unknown = reason
         return BecameUnknown(source_id, reason, from_=self._offline_from(watch))
 
-    def _known(self, source_id: int, watch: _Watch, at: float, *, void: bool = False) -> BecameKnown:
+    def _known(self, source_id: int, watch: Watch, at: float, *, void: bool = False) -> BecameKnown:
         watch.unknown = None
         self._grace.discard(source_id)
         return BecameKnown(source_id, at, void=void)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
-from catalog.model.display import UnknownReason
+from catalog.model.display import Lifecycle, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
@@ -77,7 +77,7 @@ class StatusService:
         self._sequence = 0
         now = self._clock.monotonic()
         for stored in await self._observations.load():
-            self._adopt(stored, now, in_grace=stored.connectivity.state is not State.NEVER_CONNECTED)
+            self._adopt(stored, now, UnknownReason.RESTART_GRACE)
         await self.flush()
         logger.info(
             "watching %d sources, epoch %d",
@@ -100,17 +100,19 @@ class StatusService:
         for source_id, status in stored.items():
             known = self._tracked.get(source_id)
             if known is None:
-                self._adopt(status, now, in_grace=False)
-            elif (known.gb_id, known.lifecycle) != (status.gb_id, status.lifecycle):
+                # New on the roll, or let in again: whatever was known of it is as old as it was away.
+                self._adopt(status, now, UnknownReason.NO_SAMPLES)
+            elif _names(known) != _names(status):
                 self._rename(known, status)
 
     def _rename(self, known: Tracked, status: StoredStatus) -> None:
         if known.gb_id is not None and self._by_code.get(known.gb_id) == known.source_id:
             del self._by_code[known.gb_id]
-        known.gb_id, known.lifecycle = status.gb_id, status.lifecycle
+        known.district, known.gb_id, known.lifecycle = status.district, status.gb_id, status.lifecycle
         self._show(known)
 
-    def _adopt(self, stored: StoredStatus, now: float, *, in_grace: bool) -> None:
+    def _adopt(self, stored: StoredStatus, now: float, unseen: UnknownReason) -> None:
+        """Watch a source; one that connected before is unknown by `unseen` until it answers."""
         tracked = Tracked(
             source_id=stored.source_id,
             district=stored.district,
@@ -127,18 +129,20 @@ class StatusService:
         )
         self._tracked[stored.source_id] = tracked
         state = stored.connectivity.state
+        has_connected = state is not State.NEVER_CONNECTED
         self._liveness.track(
             stored.source_id,
-            connected=state is not State.NEVER_CONNECTED,
+            connected=has_connected,
             down=state is State.OFFLINE,
             now=now,
-            in_grace=in_grace,
+            unknown=unseen if has_connected else None,
         )
-        self._show(tracked)
-        if in_grace:
+        if has_connected:
             at = self._time.now()
-            tracked.unknown, tracked.unknown_since = UnknownReason.RESTART_GRACE, at
-            self._record(tracked, "unknown_opened", at, at, reason=UnknownReason.RESTART_GRACE.value)
+            tracked.unknown, tracked.unknown_since = unseen, at
+            self._record(tracked, "unknown_opened", at, at, reason=unseen.value)
+        # Ahead of what is stored where it is unknown: a state from before our start is never shown as the present.
+        self._show(tracked)
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +161,9 @@ class StatusService:
         tracked = self._tracked.get(source_id)
         if tracked is not None:
             self._set_obstacle(tracked, None)
-            self._came_alive(tracked, Evidence(EvidenceKind.CONNECTED, self._time.at(at)), at, detail)
+            # Its row may have been born by another machine's clock: no disagreement of clocks takes this fact away.
+            instant = max(self._time.at(at), tracked.connectivity.since + INSTANT)
+            self._came_alive(tracked, Evidence(EvidenceKind.CONNECTED, instant), at, detail)
 
     def _came_alive(
         self, tracked: Tracked, evidence: Evidence, at: float, detail: Mapping[str, object] | None = None
@@ -231,7 +237,7 @@ class StatusService:
     @property
     def suspects_common_cause(self) -> bool:
         """Whether many sources went silent together and the self-test has not answered yet."""
-        return self._liveness.suspicion is not None
+        return self._liveness.suspects_common_cause
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -435,6 +441,10 @@ class StatusService:
     def views(self) -> Iterator[StatusView]:
         """Yield the acknowledged status of every watched source."""
         yield from list(self._views.values())
+
+
+def _names(status: Tracked | StoredStatus) -> tuple[str, str | None, Lifecycle]:
+    return status.district, status.gb_id, status.lifecycle
 
 
 def _forget_newest(connectivity: Connectivity) -> Connectivity:

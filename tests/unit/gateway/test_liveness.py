@@ -11,12 +11,12 @@ RULES = LivenessRules()
 
 
 def watching(
-    sources: range = range(1, 2), *, rules: LivenessRules = RULES, in_grace: bool = False
+    sources: range = range(1, 2), *, rules: LivenessRules = RULES, unknown: UnknownReason | None = None
 ) -> Liveness:
     """A watch begun at 0 over sources that were connected before."""
     liveness = Liveness(rules, started=0.0)
     for source_id in sources:
-        liveness.track(source_id, connected=True, down=False, now=0.0, in_grace=in_grace)
+        liveness.track(source_id, connected=True, down=False, now=0.0, unknown=unknown)
     return liveness
 
 
@@ -75,7 +75,7 @@ def test_misses_in_quick_succession_are_not_three_intervals_of_silence() -> None
 
 def test_a_source_that_never_connected_cannot_be_lost() -> None:
     liveness = Liveness(RULES, started=0.0)
-    liveness.track(1, connected=False, down=False, now=0.0, in_grace=False)
+    liveness.track(1, connected=False, down=False, now=0.0)
     fall_silent(liveness, range(1, 2))
 
     assert liveness.judge(1000.0) == []
@@ -83,7 +83,7 @@ def test_a_source_that_never_connected_cannot_be_lost() -> None:
 
 def test_after_the_first_connection_silence_counts() -> None:
     liveness = Liveness(RULES, started=0.0)
-    liveness.track(1, connected=False, down=False, now=0.0, in_grace=False)
+    liveness.track(1, connected=False, down=False, now=0.0)
     liveness.connected(1, 5.0)
     for at in (65.0, 125.0, 185.0):
         liveness.missed(1, at, "timeout")
@@ -92,7 +92,7 @@ def test_after_the_first_connection_silence_counts() -> None:
 
 
 def test_e1_nobody_is_lost_in_the_grace_after_a_restart() -> None:
-    liveness = watching(range(500), in_grace=True)
+    liveness = watching(range(500), unknown=UnknownReason.RESTART_GRACE)
     fall_silent_without_answer(liveness, range(500), until=90.0)
 
     assert liveness.judge(90.0) == []
@@ -108,14 +108,14 @@ def fall_silent_without_answer(liveness: Liveness, sources: range, *, until: flo
 
 
 def test_the_first_answer_ends_the_grace_of_its_source_alone() -> None:
-    liveness = watching(range(1, 3), in_grace=True)
+    liveness = watching(range(1, 3), unknown=UnknownReason.RESTART_GRACE)
 
     assert liveness.alive(1, 4.0) == [BecameKnown(1, 4.0)]
     assert liveness.unknown_of(2) is UnknownReason.RESTART_GRACE
 
 
 def test_e2_whoever_stays_silent_after_the_grace_is_offline_from_the_recovery_on() -> None:
-    liveness = watching(in_grace=True)
+    liveness = watching(unknown=UnknownReason.RESTART_GRACE)
     fall_silent_without_answer(liveness, range(1, 2), until=150.0)
 
     assert liveness.judge(180.0) == [
@@ -126,14 +126,14 @@ def test_e2_whoever_stays_silent_after_the_grace_is_offline_from_the_recovery_on
 
 def test_a_source_that_was_offline_before_the_restart_shows_offline_again_after_the_grace() -> None:
     liveness = Liveness(RULES, started=0.0)
-    liveness.track(1, connected=True, down=True, now=0.0, in_grace=True)
+    liveness.track(1, connected=True, down=True, now=0.0, unknown=UnknownReason.RESTART_GRACE)
 
     assert liveness.judge(179.0) == []
     assert liveness.judge(180.0) == [BecameKnown(1, 180.0)]
 
 
 def test_grace_is_no_refuge_for_a_source_that_nobody_asks() -> None:
-    liveness = watching(in_grace=True)
+    liveness = watching(unknown=UnknownReason.RESTART_GRACE)
     verdicts = [verdict for second in range(0, 700, 10) for verdict in liveness.judge(float(second))]
 
     assert verdicts == [BecameUnknown(1, UnknownReason.NO_SAMPLES, from_=180.0)]
@@ -159,6 +159,89 @@ def test_e3_a_third_of_200_silent_together_is_suspected_and_then_offline_back_da
     assert {verdict.incident for verdict in lost} == {"incident-1"}
     assert all(v.from_ == pytest.approx(v.source_id * 100 / 70 + 60) for v in lost)
     assert all(v.void for v in concluded if isinstance(v, BecameKnown))
+
+
+def test_e3_one_power_cut_is_one_incident_however_quickly_each_self_test_decides() -> None:
+    liveness = watching(range(200))
+    silent = range(70)
+    verdicts: list[Verdict] = []
+    for source_id in silent:
+        liveness.alive(source_id, source_id * 60 / 70)
+    for source_id in range(70, 200):
+        liveness.alive(source_id, 300.0)
+    for second in range(60, 260):
+        for source_id in silent:
+            for turn in (1, 2, 3):
+                if second - 1 < source_id * 60 / 70 + turn * 60 <= second:
+                    liveness.missed(source_id, float(second), "timeout")
+        verdicts += liveness.judge(float(second))
+        if second % 5 == 0 and liveness.suspects_common_cause:
+            verdicts += liveness.conclude(SelfTest.NOT_OURS, float(second))
+    lost = [verdict for verdict in verdicts if isinstance(verdict, Lost)]
+
+    assert sorted(verdict.source_id for verdict in lost) == list(silent)
+    assert {verdict.incident for verdict in lost} == {"incident-1"}
+
+
+def test_e3_is_found_also_behind_a_source_that_was_lost_alone() -> None:
+    liveness = watching(range(41))
+    fall_silent(liveness, range(1))
+    fall_silent(liveness, range(1, 41), last=200.0)
+
+    assert ids(liveness.judge(380.0), Lost) == [0]
+    assert liveness.suspects_common_cause
+
+
+def test_a_later_outage_elsewhere_is_an_incident_of_its_own() -> None:
+    liveness = watching(range(200))
+    fall_silent(liveness, range(70))
+    liveness.judge(180.0)
+    first = liveness.conclude(SelfTest.NOT_OURS, 181.0)
+    for source_id in range(70, 200):
+        liveness.alive(source_id, 2000.0)
+    fall_silent(liveness, range(70, 130), last=2000.0)
+    liveness.judge(2180.0)
+    second = liveness.conclude(SelfTest.NOT_OURS, 2181.0)
+
+    assert {v.incident for v in first if isinstance(v, Lost)} == {"incident-1"}
+    assert {v.incident for v in second if isinstance(v, Lost)} == {"incident-2"}
+
+
+def test_whoever_was_offline_is_unknown_too_while_our_own_network_is_down() -> None:
+    liveness = watching()
+    fall_silent(liveness, range(1, 2))
+    gone = liveness.judge(180.0)
+    liveness.own_network(False, 1000.0)
+    short = liveness.judge(1179.0)
+    blind = liveness.judge(1180.0)
+    liveness.own_network(True, 2000.0)
+    waiting = liveness.judge(2179.0)
+
+    assert (ids(gone, Lost), short) == ([1], [])
+    assert blind == [BecameUnknown(1, UnknownReason.OWN_NETWORK_DOWN, from_=1000.0)]
+    assert waiting == []
+    assert liveness.judge(2180.0) == [BecameKnown(1, 2180.0)]
+
+
+def test_a_source_let_in_again_is_unknown_until_it_answers() -> None:
+    liveness = Liveness(RULES, started=0.0)
+    liveness.track(1, connected=True, down=False, now=5000.0, unknown=UnknownReason.NO_SAMPLES)
+
+    assert liveness.judge(5001.0) == []
+    assert liveness.unknown_of(1) is UnknownReason.NO_SAMPLES
+    assert liveness.alive(1, 5010.0) == [BecameKnown(1, 5010.0)]
+
+
+def test_a_source_let_in_again_that_stays_silent_is_lost_like_any_other() -> None:
+    liveness = Liveness(RULES, started=0.0)
+    liveness.track(1, connected=True, down=False, now=5000.0, unknown=UnknownReason.NO_SAMPLES)
+    for at in (5030.0, 5090.0, 5150.0):
+        liveness.missed(1, at, "timeout")
+
+    assert liveness.judge(5180.0) == [
+        BecameKnown(1, 5180.0),
+        Lost(1, from_=5000.0, last_positive=None, cause="timeout"),
+    ]
 
 
 def test_e3_when_it_is_us_they_stay_unknown_until_our_network_is_back() -> None:
@@ -189,7 +272,7 @@ def test_a_suspicion_that_nobody_decides_is_dropped_after_five_minutes() -> None
     liveness.judge(180.0)
 
     assert len(ids(liveness.judge(480.0), Lost)) == 40
-    assert liveness.suspicion is None
+    assert not liveness.suspects_common_cause
 
 
 def test_nineteen_of_a_thousand_are_no_common_cause() -> None:
@@ -302,7 +385,7 @@ def test_no_source_is_ever_lost_without_three_misses_since_its_last_answer(
                 network = action == "up"
                 liveness.own_network(network, now)
             case "ours":
-                network = network and liveness.suspicion is None
+                network = network and not liveness.suspects_common_cause
                 check(liveness.conclude(SelfTest.OURS, now))
             case "not_ours":
                 check(liveness.conclude(SelfTest.NOT_OURS, now))
