@@ -168,12 +168,11 @@ class Observations:
             )
             if advanced is None:
                 raise WriterReplaced(f"gateway {self._gateway_id} was started again elsewhere")
-            if changes and not await transaction.fetchval(
-                "batch_is_applied", changes[0].source_id, changes[0].seq
-            ):
-                for part in rounds(changes):
-                    await self._apply(transaction, part)
-                await self._append(transaction, changes)
+            missing = await self._not_applied(transaction, changes)
+            for part in rounds(missing):
+                await self._apply(transaction, part)
+            if missing:
+                await self._append(transaction, missing)
             if contacts:
                 await transaction.execute(
                     "note_contacts",
@@ -182,6 +181,25 @@ class Observations:
                     [contact.seen_at for contact in contacts],
                     within=FLUSH_TIMEOUT,
                 )
+
+    async def _not_applied(
+        self, transaction: Transaction, changes: Sequence[StatusChange]
+    ) -> Sequence[StatusChange]:
+        """Return the changes that are not stored yet.
+
+        After a commit that was not acknowledged the repeated batch may begin with what was stored and go on with
+        what came since.
+        """
+        rows: Sequence[asyncpg.Record] = ()
+        for few in (changes[:1], changes) if changes else ():
+            rows = await transaction.fetch(
+                "applied_changes", [each.source_id for each in few], [each.seq for each in few]
+            )
+            # What was committed is a beginning of what waits: if the first is not in, nothing of it is.
+            if not rows:
+                break
+        applied = {row["seq"] for row in rows}
+        return [change for change in changes if change.seq not in applied]
 
     async def add_outage(self, reason: UnknownReason, start: datetime, end: datetime) -> None:
         """Lay a closed unknown interval over all sources of this gateway."""

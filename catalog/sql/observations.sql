@@ -19,10 +19,15 @@ INSERT INTO gateway (gateway_id) VALUES ($1) ON CONFLICT DO NOTHING;
 SELECT greatest((SELECT max(since) FROM connectivity), (SELECT max(observed_until) FROM gateway));
 
 -- name: add_gateway_unknown
--- Lay a closed unknown interval over all sources of the gateway.
+-- Lay a closed unknown interval over all sources of the gateway; repeated, it becomes as long as the longer one.
 -- $1: text, gateway id; $2: text, reason; $3, $4: timestamptz, [start, end)
+WITH longer AS (
+  UPDATE overlay_interval SET ended_at = greatest(ended_at, $4)
+   WHERE gateway_id = $1 AND kind = 'unknown' AND reason = $2 AND started_at = $3
+  RETURNING overlay_id)
 INSERT INTO overlay_interval (gateway_id, kind, reason, started_at, ended_at)
-SELECT $1, 'unknown', $2, $3::timestamptz, $4::timestamptz WHERE $4::timestamptz > $3::timestamptz;
+SELECT $1, 'unknown', $2, $3::timestamptz, $4::timestamptz
+ WHERE $4::timestamptz > $3::timestamptz AND NOT EXISTS (SELECT FROM longer);
 
 -- name: tracked_sources
 -- Every counted source of the gateway with its measured state.
@@ -38,10 +43,11 @@ SELECT c.source_id, c.district, c.state, c.since, c.reasons, c.first_connected_a
 SELECT apply_changes($1, $2, $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
                      $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[]);
 
--- name: batch_is_applied
--- Whether the batch that begins with this evidence is already in: its commit was not acknowledged, yet happened.
--- $1: bigint, source; $2: bigint, seq
-SELECT EXISTS (SELECT FROM evidence WHERE source_id = $1 AND seq = $2);
+-- name: applied_changes
+-- Which of these changes are already in: their commit was not acknowledged, yet happened.
+-- $1: bigint[], sources; $2: bigint[], seqs
+SELECT e.seq FROM evidence e JOIN unnest($1::bigint[], $2::bigint[]) AS t(source_id, seq)
+    ON e.source_id = t.source_id AND e.seq = t.seq;
 
 -- name: append_evidence
 -- Append evidence rows.
@@ -54,19 +60,19 @@ SELECT t.source_id, t.seq, t.district, t.kind, t.at, t.received_at, t.last_posit
     AS t(source_id, seq, district, kind, at, received_at, last_positive_at, reason, state_after, unknown_after, detail)
  WHERE EXISTS (SELECT FROM source s WHERE s.source_id = t.source_id);
 
--- name: fence
--- Whether this epoch of the gateway still is the writer.
--- $1: text, gateway id; $2: bigint, epoch
-SELECT EXISTS (SELECT FROM gateway WHERE gateway_id = $1 AND epoch = $2);
-
 -- name: note_contacts
 -- Store why sources are not connected, and when one was first in contact.
 -- $1: bigint[], sources; $2: text[], obstacle or null; $3: timestamptz[], seen or null
+-- Locked in the order in which everybody else locks them.
+WITH t AS (
+  SELECT c.source_id, n.obstacle, n.seen_at
+    FROM connectivity c
+    JOIN unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS n(source_id, obstacle, seen_at) USING (source_id)
+   WHERE c.obstacle IS DISTINCT FROM n.obstacle OR (c.seen_at IS NULL AND n.seen_at IS NOT NULL)
+   ORDER BY c.source_id FOR NO KEY UPDATE OF c)
 UPDATE connectivity c
    SET obstacle = t.obstacle, seen_at = coalesce(c.seen_at, t.seen_at)
-  FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS t(source_id, obstacle, seen_at)
- WHERE c.source_id = t.source_id
-   AND (c.obstacle IS DISTINCT FROM t.obstacle OR (c.seen_at IS NULL AND t.seen_at IS NOT NULL));
+  FROM t WHERE c.source_id = t.source_id;
 
 -- name: advance_observed_until
 -- Say that the gateway could see until now. Returns no row when a newer epoch took over.
@@ -78,11 +84,3 @@ RETURNING observed_until;
 -- Make the monthly partitions of this and the next months.
 -- $1: date; $2: int, months
 SELECT ensure_partitions($1, $2);
-
--- name: events_after
--- Evidence after a sequence number, for a live reader that was away.
--- $1: bigint, seq; $2: int, limit
-SELECT e.source_id, e.seq, e.district, e.kind, e.at, e.received_at, e.reason, e.state_after, e.unknown_after,
-       s.gb_id
-  FROM evidence e JOIN source s USING (source_id)
- WHERE e.seq > $1 ORDER BY e.seq LIMIT $2;

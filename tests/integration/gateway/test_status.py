@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from catalog.database import Database
+from catalog.errors import DatabaseAway
 from catalog.model.connectivity import Connectivity, DegradeReason, State
 from catalog.model.display import Displayed, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, WriterReplaced
@@ -16,7 +17,7 @@ from gateway.status_journal import StatusJournal
 from gateway.steady_time import SteadyTime
 from tests.clock import HandClock
 from tests.postgres import PostgresServer
-from tests.seed import GATEWAY, NOW, seed_roll
+from tests.seed import ELSEWHERE, GATEWAY, NOW, seed_roll
 
 pytestmark = pytest.mark.postgres
 
@@ -226,6 +227,145 @@ async def test_a_batch_whose_commit_was_not_acknowledged_may_be_written_again(da
     assert [row[0] for row in await history(database, source)] == ["never_connected", "online", "offline"]
     assert len(await facts(database, source)) == 3
     assert await rollups_differ_from_a_recount(database) == []
+
+
+class Unacknowledged(Observations):
+    """Stores for real; then the answer to one COMMIT is lost on its way."""
+
+    loses_next = False
+
+    async def write(
+        self, changes: Sequence[StatusChange], contacts: Sequence[Contact], *, observed_until: datetime
+    ) -> None:
+        await super().write(changes, contacts, observed_until=observed_until)
+        if self.loses_next:
+            self.loses_next = False
+            raise DatabaseAway("the answer was lost")
+
+
+async def begin_unacknowledged(database: Database, **options: int) -> tuple[Bench, Unacknowledged]:
+    clock = HandClock(NOW)
+    observations = Unacknowledged(database, GATEWAY)
+    liveness = Liveness(LivenessRules(), started=clock.monotonic())
+    bench = Bench(database, clock, StatusService(observations, liveness, clock, **options))  # type: ignore[arg-type]
+    await bench.service.start()
+    return bench, observations
+
+
+async def test_what_came_after_an_unacknowledged_commit_is_stored_with_the_repeated_batch(
+    database: Database,
+) -> None:
+    first, second = (await seed_roll(database)).source_ids[:2]
+    bench, observations = await begin_unacknowledged(database)
+    observations.loses_next = True
+    await bench.connect(first)
+    await bench.connect(second)
+    await bench.probe(first, answers=False, turns=3)
+
+    assert [kind for kind, _, _ in await facts(database, first)] == ["connected", "lost"]
+    assert [kind for kind, _, _ in await facts(database, second)] == ["connected"]
+    assert [len(await history(database, source)) for source in (first, second)] == [2, 1]
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_a_dropped_change_does_not_make_the_rest_of_an_unacknowledged_batch_fail_for_ever(
+    database: Database,
+) -> None:
+    sources = (await seed_roll(database)).source_ids[:4]
+    bench, observations = await begin_unacknowledged(database, pending_limit=3)
+    observations.loses_next = True
+    await bench.connect(*sources[:3])
+    await bench.connect(sources[3])
+
+    assert bench.service.dropped == 1
+    assert [len(await facts(database, source)) for source in sources] == [1, 1, 1, 1]
+
+
+async def test_an_outage_told_twice_is_one_interval(database: Database) -> None:
+    await seed_roll(database)
+    observations = Observations(database, GATEWAY)
+    for seconds in (60, 90):
+        await observations.add_outage(UnknownReason.DATABASE_AWAY, NOW, NOW + timedelta(seconds=seconds))
+
+    assert await overlays(database) == [(None, "database_away", 90.0)]
+
+
+async def test_a_source_let_in_again_is_unknown_and_not_what_it_was_when_it_was_taken_out(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    await bench.connect(source)
+    shown: list[Displayed] = []
+    for counted in (False, True):
+        async with database.raw_connection() as connection:
+            await connection.execute(
+                "UPDATE connectivity SET counted = $2 WHERE source_id = $1", source, counted
+            )
+            await connection.execute("SELECT recount_rollups(array_agg(site_id)) FROM site")
+        await bench.service.reload()
+        bench.clock.advance(3600)
+    await bench.service.flush()
+    shown.append(bench.shown(source))
+    await bench.probe(source, answers=True)
+    shown.append(bench.shown(source))
+
+    assert shown == [Displayed.UNKNOWN, Displayed.ONLINE]
+    assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_an_unknown_left_behind_by_the_time_outside_the_roll_ends_with_the_first_answer(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    first = await begin(database)
+    await first.connect(source)
+    second = await begin(database, first.clock)  # restart_grace is stored now
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE connectivity SET counted = false WHERE source_id = $1", source)
+    await second.service.reload()
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE connectivity SET counted = true WHERE source_id = $1", source)
+    await second.service.reload()
+    await second.probe(source, answers=True)
+
+    assert second.shown(source) is Displayed.ONLINE
+
+
+async def test_a_first_connection_counts_though_the_roll_was_imported_by_a_clock_that_is_ahead(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database, count=2)).source_ids[0]
+    bench = await begin(database)
+    async with database.raw_connection() as connection:
+        # A row born after our start, ten minutes from now.
+        await connection.execute(
+            "UPDATE connectivity SET since = $2 WHERE source_id = $1", source, NOW + timedelta(minutes=10)
+        )
+        await connection.execute("UPDATE connectivity SET counted = false WHERE source_id = $1", source)
+    await bench.service.reload()
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE connectivity SET counted = true WHERE source_id = $1", source)
+    await bench.service.reload()
+    await bench.connect(source)
+
+    assert bench.shown(source) is Displayed.ONLINE
+
+
+async def test_a_source_that_moves_to_another_district_is_told_of_there(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    await seed_roll(database, count=1, district=ELSEWHERE)
+    bench = await begin(database)
+    async with database.raw_connection() as connection:
+        for table in ("source", "connectivity"):
+            await connection.execute(
+                f"UPDATE {table} SET district = $2 WHERE source_id = $1", source, ELSEWHERE
+            )
+    await bench.service.reload()
+    view = bench.service.view(source)
+
+    assert view is not None
+    assert view.district == ELSEWHERE
 
 
 async def test_an_older_start_of_the_gateway_can_no_longer_write(database: Database) -> None:
