@@ -28,6 +28,7 @@ _CREDENTIAL_IN_PATH: Final = re.compile(
     r"://|^//|:[^/]*@|(?:^|[/?&;_,])(?:user(?:name)?|usr|login|pass(?:word|wd)?|pwd|auth|token)=",
     re.IGNORECASE,
 )
+_LOGIN_IN_URL: Final = re.compile(r"://[^/?#]*@")
 _CREDENTIAL_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERIAL: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _YES: Final = frozenset({"yes", "y", "true", "1", "是", "已确认"})
@@ -55,8 +56,24 @@ class CellProblem(ValueError):
         self.message = (zh, en)
 
 
+def holds_credentials(path: str) -> bool:
+    """Tell whether the path of an RTSP URL carries a user or password, or is a whole URL."""
+    return _CREDENTIAL_IN_PATH.search(path) is not None
+
+
+def _refuse_login(text: str) -> None:
+    """Refuse a URL with a login that got into the wrong column: names are published, serial numbers shown."""
+    if _LOGIN_IN_URL.search(text):
+        raise CellProblem(
+            "login_in_cell",
+            "含有带用户名或密码的网址；凭据请用「凭据引用」",
+            "holds a URL with user or password; name the credential in credential_ref",
+        )
+
+
 def read_name(text: str) -> str:
-    """Read a name: one line, blanks collapsed, `MAX_NAME` characters at most."""
+    """Read a name: one line, blanks collapsed, `MAX_NAME` characters at most, no URL with a login in it."""
+    _refuse_login(text)
     name = unicodedata.normalize("NFC", " ".join(text.split(" ")))
     name = " ".join(part for part in name.split(" ") if part)
     if len(name) > MAX_NAME:
@@ -123,7 +140,7 @@ def read_rtsp_path(text: str) -> str | None:
     """
     if not text:
         return None
-    if _CREDENTIAL_IN_PATH.search(text):
+    if holds_credentials(text):
         raise CellProblem(
             "path_with_credentials",
             "只填路径（以 / 开头），不得含用户名、密码或完整 URL；凭据请用「凭据引用」",
@@ -157,6 +174,7 @@ def read_serial(text: str) -> str | None:
     """Read a serial number; empty gives None."""
     if not text:
         return None
+    _refuse_login(text)
     if _EXPONENT.fullmatch(text):
         raise CellProblem(*_DIGITS_LOST)
     if len(text) > MAX_SERIAL or not _SERIAL.fullmatch(text):

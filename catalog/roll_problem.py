@@ -82,7 +82,9 @@ class Problems:
 
 
 def quoted(value: str) -> str:
-    """Return a harmless cell's text, shortened, for a message."""
+    """Return a harmless cell's text, shortened, for a message; what looks like an address with a login is left out."""
+    if "@" in value or "://" in value:
+        return "「…」"
     return f"「{value[:_QUOTED]}{'…' if len(value) > _QUOTED else ''}」"
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.model.plan import StoredCredential
+from catalog.roll_cells import holds_credentials
 from catalog.sources import check_pin
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ class NewSink:
             raise ValueError("a port is between 1 and 65535")
         if _PATH_PREFIX.fullmatch(self.path_prefix) is None:
             raise ValueError("a path prefix begins with / and has no query")
+        if holds_credentials(self.path_prefix):
+            raise ValueError(
+                "leave user and password out of the path: a stored credential is named beside it"
+            )
         if self.tls_pin_sha256 is not None and not self.tls:
             raise ValueError("a pinned certificate needs TLS")
         check_pin(self.tls_pin_sha256)

@@ -18,6 +18,7 @@ from catalog.model.display import Lifecycle
 from catalog.model.network import parse_address
 from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan, StoredCredential
 from catalog.model.sighting import Protocol
+from catalog.roll_cells import holds_credentials
 
 if TYPE_CHECKING:
     import asyncpg
@@ -95,6 +96,10 @@ class NewEndpoint:
             raise ValueError("a port is between 1 and 65535")
         if _PATH.fullmatch(self.path) is None:
             raise ValueError("a path begins with / and has no spaces")
+        if holds_credentials(self.path):
+            raise ValueError(
+                "leave user and password out of the path: a stored credential is named beside it"
+            )
         if self.transport not in ("tcp", "udp"):
             raise ValueError("the transport is tcp or udp")
         check_pin(self.tls_pin_sha256)

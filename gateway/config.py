@@ -32,6 +32,8 @@ __all__ = ["Config", "ConfigError", "Problem", "load_config", "render_config"]
 DEFAULT_PORTS: Final = (554,)
 """RTSP's registered port (RFC 7826, section 18.5); other ports are probed only where configured."""
 
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:@\[\]]*)(?::[0-9]{1,5})?")
+
 
 def _absolute(value: object, info: ValidationInfo) -> object:
     """Read `""` as "not set" and a relative path from the folder of the configuration file."""
@@ -143,6 +145,9 @@ class DatabaseConfig(Section):
         parts = urlsplit(url)
         if url and parts.scheme not in ("postgresql", "postgres"):
             raise ValueError("write postgresql://user@host:port/name")
+        # A URL that lacks its "@host" would show the password as the port.
+        if not all(_HOST_AND_PORT.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")):
+            raise ValueError("write postgresql://user@host:port/name, the port as a number")
         # libpq also takes the password as a query parameter.
         if re.search(r"(^|&)(password|passfile)=", parts.query):
             raise ValueError("give the password by password_file, not as a parameter")

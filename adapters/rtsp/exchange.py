@@ -10,10 +10,13 @@ from adapters.errors import AuthenticationFailed, CredentialMissing, RemoteProto
 from adapters.rtsp.digest import Authenticator, choose_challenge, parse_challenges
 from adapters.rtsp.message import Headers, Request, Response
 from adapters.rtsp.quirks import Leniency, Quirk
+from catalog.model.secret import MASK
 
 USER_AGENT: Final = "Muster"
 MAX_PEER_REQUESTS: Final = 64
 """Requests that a peer may send between two of ours, which are 25 s apart at most."""
+MAX_QUOTED: Final = 160
+"""Characters of a peer's own words in a message of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,16 @@ class Exchange:
     def pending_method(self) -> str | None:
         """Return the method of the request under way, or None."""
         return self._pending.method if self._pending is not None else None
+
+    def quoted(self, text: str) -> str:
+        """Return a short text of the peer as a message may hold it: printable, and without our password.
+
+        A device that was sent Basic knows the password and may repeat it anywhere.
+        """
+        if self._credential is not None and (password := self._credential.password.reveal()):
+            for form in (password, password.encode().decode("latin-1"), repr(password)[1:-1]):
+                text = text.replace(form, MASK)
+        return "".join(character for character in text if character.isprintable())[:MAX_QUOTED]
 
     def bytes_to_send(self) -> bytes:
         """Return what shall be written now, and forget it."""

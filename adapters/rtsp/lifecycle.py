@@ -293,7 +293,7 @@ class Session(ABC):
     def _receive_refusal(self, response: Response, now: float) -> None:
         """Go on after a refusal where the table knows a way, else raise it."""
         refused = RequestRefused(
-            f"{self.state} was answered {response.status} {response.reason[:80]}".rstrip(),
+            f"{self.state} was answered {response.status} {self._exchange.quoted(response.reason)}".rstrip(),
             peer=self.peer,
             status=response.status,
         )

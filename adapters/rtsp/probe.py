@@ -141,7 +141,7 @@ class ProbeSession:
         else:
             self._found = replace(self._found, describe_status=response.status)
             if response.status == 200:
-                description = read_description(response, self.target.peer)
+                description = read_description(response, self._exchange, self.target.peer)
                 if description.video is not None:
                     self._found = replace(self._found, stream=stream_of(description, description.video))
         self._answer_by = None

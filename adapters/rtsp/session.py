@@ -14,7 +14,7 @@ from adapters.base import Credential, RtspTarget, StreamInfo
 from adapters.errors import LocalProtocolError, RemoteProtocolError, UnsupportedMedia
 from adapters.media.sdp import Media, SessionDescription
 from adapters.rtsp.events import Closed, Described, Event, KeepaliveAnswered, Playing, Recording, Track
-from adapters.rtsp.exchange import SessionOptions
+from adapters.rtsp.exchange import Exchange, SessionOptions
 from adapters.rtsp.lifecycle import Session
 from adapters.rtsp.message import Response
 from adapters.rtsp.quirks import Quirk
@@ -72,7 +72,7 @@ class PullSession(Session):
         self._move(Trigger.ANSWERED, now)
 
     def _answered_describe(self, response: Response, now: float) -> None:
-        description = read_description(response, self.peer)
+        description = read_description(response, self._exchange, self.peer)
         video = description.video
         if video is None:
             raise UnsupportedMedia("no H264, H265 or JPEG video is offered", peer=self.peer)
@@ -164,8 +164,13 @@ class PushSession(Session):
         raise LocalProtocolError(f"a push never follows a redirect ({response.status})", peer=self.peer)
 
 
-def read_description(response: Response, peer: str) -> SessionDescription:
+def read_description(response: Response, exchange: Exchange, peer: str) -> SessionDescription:
     """Return the description in an answer to DESCRIBE.
+
+    Args:
+        response: the answer.
+        exchange: whose request it answers.
+        peer: `host:port` for errors.
 
     Raises:
         RemoteProtocolError: it cannot be read.
@@ -173,7 +178,8 @@ def read_description(response: Response, peer: str) -> SessionDescription:
     try:
         return SessionDescription.parse(response.body)
     except ValueError as error:
-        raise RemoteProtocolError(f"bad description: {error}", peer=peer, received=response.body) from error
+        text = f"bad description: {exchange.quoted(str(error))}"
+        raise RemoteProtocolError(text, peer=peer, received=response.body) from None
 
 
 def stream_of(description: SessionDescription, video: Media) -> StreamInfo:

@@ -141,9 +141,13 @@ def parse_address(host: str) -> Address:
 
     Raises:
         ValueError: a name, a scoped address (`fd00::1%eth0`), or an IPv4 address written as IPv6: the system
-            would connect to another address than the one that was checked.
+            would connect to another address than the one that was checked. The text is not repeated: a whole URL
+            with a password in it may have been given.
     """
-    address = ipaddress.ip_address(host)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError("a host is an IP address, without scheme, port or user") from None
     if isinstance(address, ipaddress.IPv6Address) and (address.scope_id or address.ipv4_mapped):
         raise ValueError("write a plain address, without interface and not IPv4 inside IPv6")
     return address
@@ -156,7 +160,8 @@ def parse_network(text: str) -> Network:
         NetworkRefused: not a network in CIDR form, or with bits set after its prefix.
     """
     text = text.strip()
-    shown = text[:_LONGEST_QUOTE]
+    # A whole URL may hold a password.
+    shown = "…" if "@" in text else text[:_LONGEST_QUOTE]
     try:
         loose = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -352,11 +352,16 @@ def _address(url: str) -> tuple[str, str, int, str]:
         raise ValueError(
             "leave user and password out of the URL: muster credential set stores them encrypted"
         )
+    try:
+        port = parts.port
+    except ValueError:
+        # urllib's own message repeats what stands there: the password of a URL that lacks its host.
+        raise ValueError("the port is no number from 1 to 65535") from None
     path = parts.path or "/"
     default = 554 if parts.scheme == "rtsp" else 322
     return (
         parts.scheme,
         parts.hostname,
-        parts.port or default,
+        port or default,
         f"{path}?{parts.query}" if parts.query else path,
     )

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
 from adapters.errors import (
+    AdapterError,
     AuthenticationFailed,
     CredentialMissing,
     WeakAuthentication,
 )
+from adapters.rtsp.message import Headers, Response
 from adapters.rtsp.session import (
     SessionOptions,
     State,
@@ -91,3 +95,23 @@ def test_basic_needs_tls_or_the_switch() -> None:
     peer.answer()
     peer.answer(401, basic)
     assert (peer.answer(200, body=SDP).headers.get("Authorization") or "").startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(404, "no canary-password here \x1b[2J"),
+        Response(200, "OK", body=b"canary-password\r\n"),
+        Response(200, "OK", body=b"v=0\r\nm=canary-password\r\n"),
+    ],
+)
+def test_a_peer_that_repeats_the_password_is_quoted_without_it(answer: Response) -> None:
+    # A device that was sent Basic knows it.
+    peer = pull(SessionOptions(allow_basic=True))
+    peer.answer()
+    peer.answer(401, ("WWW-Authenticate", 'Basic realm="r"'))
+    cseq = peer.request().headers.get("CSeq") or ""
+    with pytest.raises(AdapterError) as caught:
+        peer.session.receive(replace(answer, headers=Headers([("CSeq", cseq)])), peer.now)
+    assert "canary" not in str(caught.value)
+    assert str(caught.value).isprintable()
