@@ -22,7 +22,7 @@ PUBLIC_ROOM: Final = ROOM // 2
 
 BATCH: Final = 1_000
 
-RETRY: Final = 1.0
+RETRY: Final = 3.0
 """Seconds between two attempts while the database is away."""
 
 

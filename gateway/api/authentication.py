@@ -9,6 +9,7 @@ from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
 from gateway.api.limits import FailureLimit
 from gateway.api.problem import ApiProblem, Code
+from gateway.api.stale import PAUSE
 from gateway.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Authentication:
         self._live: Mapping[bytes, AccessToken] = {}
         self._live_at: float | None = None
         self._failures = FailureLimit()
+        self._away_until = float("-inf")
 
     async def refresh(self) -> None:
         """Read all valid tokens; raises `DatabaseAway`."""
@@ -54,15 +56,21 @@ class Authentication:
         # Who is known already is let in: nobody can lock the operator out by guessing beside him.
         if wait and hash_token(secret) not in self._live:
             raise ApiProblem(Code.TOO_MANY, "too many failed logins from this address", retry_after=wait)
-        try:
-            found = await self._tokens.verify(secret, now=self._clock.now())
-        except DatabaseAway:
-            found = self._remembered(secret)
+        found = await self._find(secret)
         if found is None:
             self._failures.failed(client, self._clock.monotonic())
             logger.warning("refused a token from %s", client, extra={"action": "token_refused"})
             raise ApiProblem(Code.UNAUTHENTICATED, "the token is not valid")
         return found
+
+    async def _find(self, secret: Secret) -> AccessToken | None:
+        if self._clock.monotonic() < self._away_until and self._live_at is not None:
+            return self._remembered(secret)
+        try:
+            return await self._tokens.verify(secret, now=self._clock.now())
+        except DatabaseAway:
+            self._away_until = self._clock.monotonic() + PAUSE
+            return self._remembered(secret)
 
     def _remembered(self, secret: Secret) -> AccessToken | None:
         if self._live_at is None or self._clock.monotonic() - self._live_at > MOST_AWAY:

@@ -219,19 +219,24 @@ async def run(operation: Operation, call: Call[Any, Any]) -> BaseModel | web.Str
     Raises:
         ApiProblem: whatever went wrong, in the vocabulary of the API.
     """
-    key = _key(operation, call)
+    key, stale, clock = _key(operation, call), call.services.stale, call.services.clock
+    if operation.cached and stale.is_away(clock.monotonic()):
+        remembered = stale.recall(key)
+        if remembered is not None:
+            return remembered
     try:
         result = await operation.handler(call)
     except DatabaseAway as error:
-        stale = call.services.stale.recall(key) if operation.cached else None
-        if stale is not None:
-            return stale
+        stale.note_away(clock.monotonic())
+        remembered = stale.recall(key) if operation.cached else None
+        if remembered is not None:
+            return remembered
         logger.warning("%s: %s", operation.operation_id, error, extra={"action": "database_away"})
         raise ApiProblem(Code.DATABASE_AWAY, retry_after=_RETRY_AFTER) from error
     except (CatalogError, CursorInvalid, NetworkRefused, DecisionRefused) as error:
         raise problem_of_catalog(error) from error
     if operation.cached and isinstance(result, BaseModel):
-        call.services.stale.keep(key, result)
+        stale.keep(key, result)
     return result
 
 

@@ -179,15 +179,20 @@ async def query_status(call: Call[None, StatusQueryBody]) -> BaseModel:
     view = look(call)
     codes = tuple(dict.fromkeys(call.body.codes))
     call.scope = f"{len(codes)} codes: {' '.join(codes[:20])}"
+    stale, clock = call.services.stale, call.services.clock
+    is_away = stale.is_away(clock.monotonic())
     try:
-        found = await call.services.reports.statuses(view, codes)
+        found = None if is_away else await call.services.reports.statuses(view, codes)
     except DatabaseAway:
+        stale.note_away(clock.monotonic())
+        found = None
+    if found is None:
         seen = {code: call.services.status.view_by_code(code) for code in codes}
         answers = tuple(_from_memory(code, seen[code], view.region) for code in codes)
         # Memory holds what was acknowledged last; how long ago that was, the database knew last.
-        as_of = call.services.stale.confirmed_at or view.now
+        as_of = stale.confirmed_at or view.now
         return schemas.StatusQueryAnswer(as_of=as_of, stale=True, items=answers)
-    call.services.stale.confirmed_at = view.now
+    stale.confirmed_at = view.now
     return schemas.StatusQueryAnswer(
         as_of=view.now,
         items=tuple(

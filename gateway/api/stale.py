@@ -8,6 +8,10 @@ from pydantic import BaseModel
 
 MOST_ANSWERS: Final = 300
 
+PAUSE: Final = 3.0
+"""Seconds after a failure in which what is remembered is answered at once: a server that hangs costs its timeout
+once, not with every call."""
+
 _Key = tuple[str, ...]
 
 
@@ -17,8 +21,17 @@ class StaleAnswers:
     def __init__(self, most: int = MOST_ANSWERS) -> None:
         self._most = most
         self._answers: OrderedDict[_Key, BaseModel] = OrderedDict()
+        self._away_until = float("-inf")
         self.confirmed_at: datetime | None = None
         "When the database was last known to answer."
+
+    def is_away(self, now: float) -> bool:
+        """Tell whether the database failed just now: then nobody waits for its timeout again."""
+        return now < self._away_until
+
+    def note_away(self, now: float) -> None:
+        """Take in that the database did not answer at monotonic `now`."""
+        self._away_until = now + PAUSE
 
     def keep(self, key: _Key, answer: BaseModel) -> None:
         """Remember an answer just given."""

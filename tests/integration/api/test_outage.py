@@ -1,8 +1,10 @@
 """While the database is away: reads are stale and say so, writes wait, nothing is an error of ours."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import asyncpg
 import pytest
 
 from catalog.access import AccessEntry, AccessLog, Role
@@ -18,13 +20,24 @@ from tests.seed import HERE, NOW, seed_every_state
 pytestmark = pytest.mark.postgres
 
 
+class WatchedDatabase(Database):
+    """A database that remembers which lists it was asked for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, command_timeout=2)
+        self.asked: list[str] = []
+
+    async def fetch(self, name: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
+        self.asked.append(name)
+        return await super().fetch(name, *args, within=within)
+
+
 @dataclass
 class Outage:
     """A served API whose database can be taken away and brought back."""
 
     api: Api
-    database: Database
-    url: str
+    database: WatchedDatabase
     codes: tuple[str, ...]
 
     async def begin(self) -> None:
@@ -37,11 +50,11 @@ class Outage:
 
 @pytest.fixture
 async def outage(database_url: str) -> AsyncIterator[Outage]:
-    async with Database(database_url, command_timeout=2) as database:
+    async with WatchedDatabase(database_url) as database:
         seeded = await seed_every_state(database)
         async with served(database) as api:
             await warm_once(api.client.app)
-            yield Outage(api, database, database_url, seeded.codes)
+            yield Outage(api, database, seeded.codes)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +188,21 @@ async def test_one_commit_serves_all_calls_that_wait(database: Database) -> None
         entry = AccessEntry(
             at=NOW, role=Role.OPERATOR, client="c", method="GET", route="/r", scope="", status=200
         )
-        import asyncio
-
         async with asyncio.TaskGroup() as group:
             for _ in range(300):
                 group.create_task(api.services.recorder.record(entry))
 
         assert len(await AccessLog(database).recent(1000)) == 300
         assert api.services.recorder.waiting == 0
+
+
+async def test_a_database_that_hangs_costs_its_timeout_once(outage: Outage) -> None:
+    await outage.begin()
+    outage.database.asked.clear()
+
+    answers = [await outage.api.get("/api/v1/reports/offline") for _ in range(5)]
+    outage.api.clock.seconds += 3
+    await outage.api.get("/api/v1/reports/offline")
+
+    assert all(answer["stale"] for answer in answers)
+    assert outage.database.asked == ["report_offline", "report_offline"]
