@@ -14,6 +14,7 @@ from gateway.enrolment.pull import (
     NO_PICTURE,
     REFUSES_US,
     RUNS,
+    TRIES_WITHOUT_VIDEO,
     Phase,
     Pull,
     Session,
@@ -50,9 +51,6 @@ OUR_FAULTS: Final = frozenset({"worker_lost", "bug", "local_error"})
 
 OUR_FAULT_REST: Final = 5.0
 """Seconds before another try after a fault of ours."""
-
-TRIES_OF_AN_ENDPOINT: Final = 2
-"""Tries without video after which a source with several endpoints is pulled from the next."""
 
 
 class PullEvents:
@@ -297,8 +295,8 @@ class PullEvents:
         pull.failures = 0 if had_video else pull.failures + 1
         if cause in NO_PICTURE:
             self._pulls.impair(pull, DegradeReason.NO_MEDIA)
-        if pull.failures >= TRIES_OF_AN_ENDPOINT and len(pull.endpoints) > 1:
-            is_first_round = pull.failures <= TRIES_OF_AN_ENDPOINT * len(pull.endpoints)
+        if pull.failures >= TRIES_WITHOUT_VIDEO and len(pull.endpoints) > 1:
+            is_first_round = pull.failures <= TRIES_WITHOUT_VIDEO * len(pull.endpoints)
             self._pulls.fail(pull, cause, rest=0.0 if is_first_round else None)
         else:
             self._pulls.settle(pull)

@@ -41,6 +41,12 @@ NO_PICTURE: Final = frozenset(
 )
 """Causes with which a source that answers gives no video."""
 
+MEASURED_BY_PULLS: Final = (DegradeReason.NO_MEDIA, DegradeReason.AUTHENTICATION_FAILED)
+"""Degrade reasons that open and close by what a pull shows, and by nothing else."""
+
+TRIES_WITHOUT_VIDEO: Final = 2
+"""So many tries in a row without video, and a source with several endpoints is pulled from the next."""
+
 _OBSTACLES: Final[Mapping[str, str]] = MappingProxyType(
     {"closed": "unreachable", "no_decodable_key_frame": "no_media", "no_steady_video": "no_media"}
 )
@@ -148,3 +154,14 @@ def device_key(endpoint: EndpointPlan) -> DeviceKey | None:
     if endpoint.credential is None or not endpoint.credential.is_stored:
         return None
     return (endpoint.host, endpoint.port, endpoint.credential.credential_id)
+
+
+def differs(before: SourcePlan, after: SourcePlan) -> bool:
+    """Tell whether more changed than counters of our own making."""
+    if len(before.endpoints) != len(after.endpoints):
+        return True
+    return any(
+        (a.endpoint_id, a.is_confirmed, a.credential, a.tls_pin_sha256)
+        != (b.endpoint_id, b.is_confirmed, b.credential, b.tls_pin_sha256)
+        for a, b in zip(before.endpoints, after.endpoints, strict=True)
+    ) or (before.relay_mode, before.allow_basic) != (after.relay_mode, after.allow_basic)

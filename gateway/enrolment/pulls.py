@@ -18,7 +18,16 @@ from catalog.model.profile import LocationJudgement
 from gateway.enrolment.admission import Admission, Hindrance, admit
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.ports import Conditions, Ports, PullRules
-from gateway.enrolment.pull import RUNS, Phase, Pull, Session, obstacle_word
+from gateway.enrolment.pull import (
+    MEASURED_BY_PULLS,
+    RUNS,
+    TRIES_WITHOUT_VIDEO,
+    Phase,
+    Pull,
+    Session,
+    differs,
+    obstacle_word,
+)
 from gateway.enrolment.refusals import Refusals
 from gateway.enrolment.specs import pull_key
 
@@ -83,7 +92,7 @@ class Pulls:
             pull = self._pulls[plan.source_id] = Pull(plan, judgement)
             anew = True
         elif (pull.plan, pull.judgement) != (plan, judgement):
-            anew = anew or _differs(pull.plan, plan) or pull.judgement != judgement
+            anew = anew or differs(pull.plan, plan) or pull.judgement != judgement
             pull.plan, pull.judgement = plan, judgement
         elif not anew:
             # Nine of ten reloads bring nothing new for a source; time alone works through `look` and `reassert`.
@@ -348,11 +357,14 @@ class Pulls:
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def tell(self, pull: Pull) -> None:
-        """Tell the status what stands in the way of a source, and that it answers but refuses us."""
-        source_id = pull.plan.source_id
-        self.ports.status.obstacle(source_id, pull.obstacle)
-        if pull.is_connected and pull.refuses_us:
+        """Tell the status what stands in the way of a source, that it answers but refuses us, or that nobody looks."""
+        self.ports.status.obstacle(pull.plan.source_id, pull.obstacle)
+        if pull.refuses_us:
             self.impair(pull, DegradeReason.AUTHENTICATION_FAILED)
+        elif not pull.is_wanted(self.now()):
+            # What only a pull can see is not known to be so any longer.
+            for reason in MEASURED_BY_PULLS:
+                self.restore(pull, reason)
 
     def impair(self, pull: Pull, reason: DegradeReason) -> None:
         """Tell that a degrade reason of a connected source is open."""
@@ -372,23 +384,16 @@ class Pulls:
     def reassert(self) -> None:
         """Look anew at every running pull, and tell again what is open.
 
-        An authorisation may have ended meanwhile; and a source that was offline between has lost its reasons.
+        An authorisation may have ended meanwhile; and a source that was offline between has lost its reasons. One
+        that gives no video try after try, for whatever cause, is degraded as soon as it answers a probe.
         """
+        now = self.now()
         for pull in self:
             if pull.session is not None:
                 self.settle(pull)
+            if pull.failure is not None and pull.failures >= TRIES_WITHOUT_VIDEO and pull.is_wanted(now):
+                self.impair(pull, DegradeReason.NO_MEDIA)
         for source_id in self._troubled:
             pull = self._pulls[source_id]
             for reason in sorted(pull.open_reasons):
                 self.ports.status.impaired(source_id, reason, at=self.now())
-
-
-def _differs(before: SourcePlan, after: SourcePlan) -> bool:
-    """Tell whether more changed than counters of our own making."""
-    if len(before.endpoints) != len(after.endpoints):
-        return True
-    return any(
-        (a.endpoint_id, a.is_confirmed, a.credential, a.tls_pin_sha256)
-        != (b.endpoint_id, b.is_confirmed, b.credential, b.tls_pin_sha256)
-        for a, b in zip(before.endpoints, after.endpoints, strict=True)
-    ) or (before.relay_mode, before.allow_basic) != (after.relay_mode, after.allow_basic)

@@ -471,6 +471,50 @@ def test_a_source_that_went_away_is_not_called_degraded() -> None:
     assert bench.status.kinds() == []
 
 
+def test_a_source_whose_relay_is_switched_off_is_not_called_degraded_any_longer() -> None:
+    bench = Bench()
+    bench.put(CONNECTED)
+    bench.play()
+    bench.events.take(MediaGapOpened(*bench.times(7), bench.clock.monotonic() - 4))
+    bench.status.facts.clear()
+    bench.put(replace(CONNECTED, relay_mode=RelayMode.OFF))
+    bench.pulls.reassert()
+
+    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+
+
+def test_what_an_earlier_run_saw_of_a_source_on_demand_ends_when_nobody_pulls_it() -> None:
+    bench = Bench()
+    bench.put(replace(CONNECTED, relay_mode=RelayMode.ON_DEMAND))
+
+    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+
+
+def test_a_source_whose_credential_rests_stays_degraded() -> None:
+    bench = Bench()
+    refusing = plan(7, endpoint(credential=stored()), has_connected=True)
+    bench.put(refusing)
+    bench.end("authentication_failed", refusals=2, retryable=False)
+    bench.status.facts.clear()
+    bench.pulls.reassert()
+
+    assert bench.status.kinds() == ["impaired authentication_failed"]
+
+
+def test_a_source_that_is_there_but_whose_pull_always_times_out_is_degraded() -> None:
+    bench = Bench()
+    bench.put(CONNECTED)
+    for _ in range(2):
+        bench.end("timeout")
+    bench.pulls.reassert()
+    told = bench.status.kinds()
+    bench.play()
+    bench.media(7)
+
+    assert told == ["impaired no_media"]
+    assert bench.status.kinds()[-1] == "restored no_media"
+
+
 def test_the_superiors_failure_is_never_the_sources_state() -> None:
     bench = Bench(sink=SINK)
     bench.put(CONNECTED)

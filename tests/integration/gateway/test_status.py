@@ -401,6 +401,28 @@ async def test_lost_media_degrades_only_a_source_that_still_answers(database: Da
     assert [kind for kind, _, _ in await facts(database, silent)] == ["connected", "lost"]
 
 
+async def test_what_went_wrong_while_a_source_was_away_does_not_degrade_it_when_it_is_back(
+    database: Database,
+) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    await bench.connect(source)
+    await bench.probe(source, answers=False, turns=3)
+    bench.service.impaired(source, DegradeReason.NO_MEDIA, at=bench.clock.monotonic())
+    await bench.probe(source, answers=True)
+    back = bench.shown(source)
+    bench.service.impaired(source, DegradeReason.NO_MEDIA, at=bench.clock.monotonic())
+    await bench.probe(source, answers=True)
+
+    assert (back, bench.shown(source)) == (Displayed.ONLINE, Displayed.DEGRADED)
+    assert [state for state, _, _ in await history(database, source)] == [
+        "never_connected",
+        "online",
+        "offline",
+        "online",
+    ]
+
+
 async def test_a_clock_set_back_an_hour_changes_no_status_and_makes_no_negative_interval(
     database: Database,
 ) -> None:
