@@ -18,6 +18,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from catalog.database_errors import translated
+from catalog.database_silence import Silence
 from catalog.errors import CatalogError, DatabaseAway, DatabaseTooOld, DatabaseUrlInvalid
 from catalog.model.secret import Secret
 from catalog.queries import Query, load_queries
@@ -39,6 +40,9 @@ COMMAND_TIMEOUT: Final = 5.0
 
 POOL_SIZE: Final = 10
 """Connections at most; they are opened when first needed."""
+
+RELEASE_TIMEOUT: Final = 2.0
+"""Seconds that a connection may take to leave an unanswered statement; then it is cut off."""
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that closing waits for statements under way before it cuts them off."""
@@ -161,7 +165,8 @@ class Database(Statements):
 
     Entering it makes no connection: the gateway starts, and goes on, while PostgreSQL is away. Each call then
     raises `DatabaseAway` at once or after `COMMAND_TIMEOUT`, and works again as soon as the server is back
-    (asyncpg replaces lost connections by itself).
+    (asyncpg replaces lost connections by itself). Of a server that is silent only one caller at a time waits for
+    an answer (`catalog.database_silence`).
     """
 
     def __init__(
@@ -188,6 +193,7 @@ class Database(Statements):
         self._command_timeout = command_timeout
         self._pool_size = pool_size
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._silence = Silence()
 
     def __repr__(self) -> str:
         return f"Database({self._place})"
@@ -236,13 +242,32 @@ class Database(Statements):
     async def _connection(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise DatabaseAway(f"{self._place}: the pool is not open")
-        with translated(self._place):
-            connection = await self._pool.acquire(timeout=self._command_timeout)
-        try:
-            yield connection
-        finally:
+        now = asyncio.get_running_loop().time()
+        with self._silence.turn(now, self._place, self._command_timeout) as patience:
             with translated(self._place):
-                await self._pool.release(connection, timeout=self._command_timeout)
+                async with self._noticing_silence():
+                    connection = await self._pool.acquire(timeout=patience)
+            try:
+                yield connection
+            finally:
+                with translated(self._place):
+                    async with self._noticing_silence():
+                        await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
+
+    @asynccontextmanager
+    async def _noticing_silence(self) -> AsyncIterator[None]:
+        """Notice that a connection can neither be opened nor brought back from an unanswered statement.
+
+        A statement that is merely slow is no silence: the server answers its cancellation.
+        """
+        try:
+            yield
+        except TimeoutError:
+            self._silence.begin(asyncio.get_running_loop().time())
+            if self._pool is not None:
+                # Each of the idle ones would cost a whole timeout to be found dead.
+                await self._pool.expire_connections()
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

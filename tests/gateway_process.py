@@ -197,15 +197,20 @@ HEADINGS = (
 )
 
 
-async def import_roll(muster: MusterProcess, lines: Sequence[RollLine]) -> None:
-    """Write and import a roll; each line is a site of its own."""
+def roll_text(lines: Sequence[RollLine]) -> str:
+    """Return a roll as CSV; each line is a site of its own."""
     rows = [
         f"单位{line.code[-3:]},系统,场所{line.code[-3:]},WX8_07,{line.location_type},990102,{line.code},{line.host},"
         f"{line.port},{line.path},,,{line.credential_ref},2026-06-30,WX-21.2,{line.attested}"
         for line in lines
     ]
+    return "\n".join([HEADINGS, *rows, ""])
+
+
+async def import_roll(muster: MusterProcess, lines: Sequence[RollLine]) -> None:
+    """Write and import a roll."""
     file = muster.folder / "roll.csv"
-    file.write_text("\n".join([HEADINGS, *rows, ""]), encoding="utf-8")
+    file.write_text(roll_text(lines), encoding="utf-8")
     await muster.run("roll", "import", str(file), "--person", PERSON)
 
 

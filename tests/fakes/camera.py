@@ -31,7 +31,11 @@ def coded_pictures() -> tuple[tuple[bytes, ...], ...]:
     context.width, context.height, context.pix_fmt = 64, 64, "yuv420p"
     context.framerate = Fraction(5)
     context.time_base = Fraction(1, 5)
-    context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": f"keyint={GOP}:scenecut=0"}
+    context.options = {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "x264-params": f"keyint={GOP}:scenecut=0",
+    }
     grey = av.VideoFrame(64, 64, "yuv420p")
     for plane in grey.planes:
         plane.update(bytes(128 for _ in range(plane.buffer_size)))
@@ -145,5 +149,7 @@ async def cameras(count: int, *, script: Script | None = None) -> AsyncIterator[
 async def all_pulled(crowd: Sequence[SwitchedCamera], *, within: float = 30.0) -> None:
     """Wait until every camera has answered a PLAY."""
     await eventually(
-        lambda: all("PLAY" in camera.peer.methods() for camera in crowd), within=within, what="PLAY everywhere"
+        lambda: all("PLAY" in camera.peer.methods() for camera in crowd),
+        within=within,
+        what="PLAY everywhere",
     )

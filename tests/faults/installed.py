@@ -1,6 +1,10 @@
 """What the fault tests ask of an installation, and what must hold of its history whatever happened to it."""
 
+import asyncio
 import itertools
+import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,11 +12,54 @@ from typing import Any
 import aiohttp
 
 from tests.fakes.camera import SwitchedCamera
-from tests.gateway_process import MusterProcess, RollLine, code_of
+from tests.gateway_process import (
+    PERSON,
+    ROOT,
+    MusterProcess,
+    RollLine,
+    code_of,
+    roll_text,
+)
 from tests.waiting import eventually
 
 OURS = frozenset({"restart_grace", "gateway_down", "database_away", "no_samples"})
 """Reasons of unknown time that a fault of our own may show."""
+
+
+COMMANDS = (
+    "import json, sys\n"
+    "from gateway.cli.main import app\n"
+    "for arguments in json.loads(sys.argv[1]):\n"
+    "    app(arguments, standalone_mode=False)\n"
+)
+"""Runs several commands in one process: most of the time of one is spent on its start."""
+
+
+async def prepare(muster: MusterProcess, roll: Sequence[RollLine], *, sink_port: int | None = None) -> None:
+    """Do what an operator does once, as `gateway_process.prepare`, in one process."""
+    file = muster.folder / "roll.csv"
+    file.write_text(roll_text(roll), encoding="utf-8")
+    network = ("network", "authorise", "127.0.0.1/32", "--document", "test", "--approver", PERSON)
+    token = ("token", "create", "--role", "operator", "--output", str(muster.folder / "operator.token"))
+    commands = [("roll", "import", str(file)), network, token]
+    if sink_port is not None:
+        commands.append(("sink", "add", "central", f"rtsp://127.0.0.1:{sink_port}/muster/"))
+    await run_all(muster, commands)
+
+
+async def run_all(muster: MusterProcess, commands: Sequence[tuple[str, ...]]) -> None:
+    """Run several commands, each of them signed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-X", "utf8", "-c", COMMANDS, json.dumps([[*each, "--person", PERSON] for each in commands])),
+        cwd=muster.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MUSTER_CONFIG": str(muster.config)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode("utf-8", "replace")
 
 
 def instant(text: str) -> datetime:
@@ -93,7 +140,13 @@ class Answer:
 
 
 async def ask(
-    muster: MusterProcess, method: str, path: str, *, data: bytes | None = None, content_type: str = "", **body: Any
+    muster: MusterProcess,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    *,
+    data: bytes | None = None,
+    content_type: str = "",
 ) -> Answer:
     """Call the API as operator, whatever it answers."""
     token = (muster.folder / "operator.token").read_text(encoding="ascii").strip()
@@ -102,9 +155,7 @@ async def ask(
         headers["Content-Type"] = content_type
     async with (
         aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(30)) as session,
-        session.request(
-            method, muster.url(path), data=data, json=body or None
-        ) as answer,
+        session.request(method, muster.url(path), data=data, json=body) as answer,
     ):
         text = await answer.text()
         is_json = "json" in answer.content_type
@@ -127,5 +178,7 @@ class NeverShown:
 
     def assert_none(self, state: str, codes: Iterable[str]) -> None:
         """Assert that none of `codes` ever displayed `state`."""
-        wrong = {c: s for c, s in self.seen.items() if c in set(codes) and any(state == each for each, _ in s)}
+        wrong = {
+            c: s for c, s in self.seen.items() if c in set(codes) and any(state == each for each, _ in s)
+        }
         assert not wrong, wrong

@@ -14,10 +14,11 @@ from tests.faults.installed import (
     assert_exactly_once,
     assert_sound,
     lines,
+    prepare,
     states,
     wait_all,
 )
-from tests.gateway_process import installation, prepare
+from tests.gateway_process import installation
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
