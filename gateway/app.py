@@ -124,7 +124,7 @@ class Gateway:
             references=[split_host_port(reference) for reference in config.status.references],
             superiors=enrolment.superiors,
         )
-        limits = ProbeLimits(timeout=config.status.probe_timeout)
+        limits = ProbeLimits(timeout=config.status.probe_timeout, own_fault=own_network.fault_towards)
         prober = Prober(self._liveness, self._status, enrolment.target_of, self._clock, self._metrics, limits)
         discovery = Discovery(
             self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status

@@ -50,14 +50,20 @@ class ProbeOutcomes(Protocol):
         """Take in contact with the device."""
 
 
+def _no_fault(_: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class ProbeLimits:
-    """How probes are bounded."""
+    """How probes are bounded, and when an unanswered one says nothing."""
 
     timeout: float = 10.0
     "Seconds for one probe, connection included."
     concurrency: int = 256
     "Probes at once."
+    own_fault: Callable[[str], str | None] = _no_fault
+    "Tells what is wrong with our own way to a host."
 
 
 class Prober:
@@ -97,7 +103,7 @@ class Prober:
         try:
             await probe(target, timeout=self._limits.timeout)
         except AdapterError as error:
-            self._failed(source_id, error)
+            self._failed(source_id, target, error)
         else:
             now = self._clock.monotonic()
             self._metrics.probes.labels(result="answered").inc()
@@ -107,13 +113,14 @@ class Prober:
         finally:
             self._running -= 1
 
-    def _failed(self, source_id: int, error: AdapterError) -> None:
-        if _is_ours(error):
+    def _failed(self, source_id: int, target: RtspTarget, error: AdapterError) -> None:
+        fault = str(error) if _is_ours(error) else self._limits.own_fault(target.host)
+        if fault is not None:
             self._metrics.probes.labels(result="own_fault").inc()
             logger.error(
                 "source %d could not be asked: %s",
                 source_id,
-                error,
+                fault,
                 extra={"action": "probe_impossible", "source_id": source_id},
             )
             return

@@ -44,7 +44,7 @@ class OwnNetwork:
         """Prepare.
 
         Args:
-            hosts: gives IP addresses of sources; their routes must exist over an interface that is up.
+            hosts: gives IP addresses of sources; to one of them a route must exist over an interface that is up.
             references: machines of ours; when all are silent, it is us.
             superiors: the central platforms; asked only when many sources went silent together.
             interfaces: where the kernel shows its interfaces.
@@ -55,7 +55,7 @@ class OwnNetwork:
         self._interfaces = interfaces
 
     async def is_up(self) -> bool:
-        """Return whether our routes stand and, where references are configured, at least one answers."""
+        """Return whether a route of ours stands and, where references are configured, at least one answers."""
         fault = self._route_fault()
         if fault is not None:
             logger.warning("own network: %s", fault, extra={"action": "own_network_fault"})
@@ -81,22 +81,23 @@ class OwnNetwork:
             return SelfTest.OURS
         return SelfTest.NOT_OURS
 
+    def fault_towards(self, host: str) -> str | None:
+        """Return what is wrong with our own way to the IP address `host`, or None; nothing is sent."""
+        try:
+            local = _local_address(host)
+        except OSError as error:
+            return f"no route to {host}" if error.errno in _NO_ROUTE else None
+        name = _interface_of(local)
+        return f"interface {name} is down" if name is not None and self._is_down(name) else None
+
     def _route_fault(self) -> str | None:
-        checked: set[str] = set()
+        """Return what is wrong with all our ways to the sources; one of several says nothing about the others."""
+        fault: str | None = None
         for host in self._hosts()[:SAMPLE]:
-            try:
-                local = _local_address(host)
-            except OSError as error:
-                if error.errno in _NO_ROUTE:
-                    return f"no route to {host}"
-                continue
-            if local in checked:
-                continue
-            checked.add(local)
-            name = _interface_of(local)
-            if name is not None and self._is_down(name):
-                return f"interface {name} is down"
-        return None
+            fault = self.fault_towards(host)
+            if fault is None:
+                return None
+        return fault
 
     def _is_down(self, name: str) -> bool:
         try:
