@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from gateway.api import (
     report_reads,
 )
 from gateway.api.dispatch import SERVICES, endpoint, guard, harden, run
+from gateway.api.door import Door
 from gateway.api.event_stream import STREAMS, EventStreams
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem
@@ -53,6 +55,9 @@ WARM_EVERY: Final = 20.0
 
 SHUTDOWN: Final = 5.0
 """Seconds that calls under way get when the server stops."""
+
+HANDSHAKE: Final = 10.0
+"""Seconds that TLS may take with a new caller, who is not counted before."""
 
 _WARM_REGIONS: Final = 20
 
@@ -129,17 +134,27 @@ async def serve_api(app: web.Application) -> None:
     # Headers of 8 KiB at most and one connection's requests in turn are aiohttp's own bounds.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN, keepalive_timeout=75)
     await runner.setup()
-    try:
-        site = web.TCPSite(runner, config.host, config.port, ssl_context=tls_context(services))
-        await site.start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_clean_up, runner)
+        assert runner.server is not None  # made by setup()
+        listener = await asyncio.get_running_loop().create_server(
+            Door(runner.server),
+            config.host,
+            config.port,
+            ssl=tls_context(services),
+            ssl_handshake_timeout=HANDSHAKE if config.tls_cert is not None else None,
+        )
+        stack.callback(listener.close)
         scheme = "https" if config.tls_cert is not None else "http"
         logger.info(
             "listening on %s://%s:%d", scheme, config.host, config.port, extra={"action": "api_listening"}
         )
         await keep_warm(app)
-    finally:
-        async with asyncio.timeout(2 * SHUTDOWN):
-            await runner.cleanup()
+
+
+async def _clean_up(runner: web.AppRunner) -> None:
+    async with asyncio.timeout(2 * SHUTDOWN):
+        await runner.cleanup()
 
 
 def tls_context(services: ApiServices) -> ssl.SSLContext | None:

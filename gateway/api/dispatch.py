@@ -7,6 +7,7 @@ answer, marked stale; writes get 503.
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from catalog.access import AccessEntry, Role
+from catalog.access import AccessEntry, Role, looks_like_token
 from catalog.errors import (
     CatalogError,
     ConstraintViolated,
@@ -27,9 +28,11 @@ from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import CursorInvalid
 from gateway.api.access_recorder import AccessLogFull
 from gateway.api.authentication import bearer
+from gateway.api.door import note_request
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code, Fault, invalid, problem_of_http, problem_response
-from gateway.api.registry import JSON, Call, Operation
+from gateway.api.receiving import read_body
+from gateway.api.registry import BODY_LIMIT, JSON, Call, Operation
 from gateway.api.services import ApiServices
 from gateway.supervisor import isolated
 
@@ -48,6 +51,9 @@ _RETRY_AFTER: Final = 5.0
 _PURPOSE_LIMIT: Final = 500
 _UNRECORDED: Final = ("/healthz", "/readyz", "/static/{name}")
 """Routes that show nothing of anybody; a monitor asks them every few seconds."""
+
+_BY_TOKEN: Final = ("/api/", "/metrics", "/public/")
+"""Where bearer tokens are looked at: the operations, and none of the pages."""
 
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -83,6 +89,7 @@ def client_of(request: web.BaseRequest) -> str:
 @web.middleware
 async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
     """Answer every request: errors become problems, bugs too, and nothing leaves without its record."""
+    note_request(request)
     services = request.app[SERVICES]
     language = language_of(request)
 
@@ -114,13 +121,19 @@ async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable
 
 def _require_public_rate(services: ApiServices, request: web.Request) -> None:
     """Slow anonymous callers down, whatever they ask for: each call costs a row of the log."""
-    if "Authorization" in request.headers or route_of(request) in _UNRECORDED:
-        return
-    if request.app[HAS_SESSION](request):
+    if route_of(request) in _UNRECORDED or _brings_token(request) or request.app[HAS_SESSION](request):
         return
     wait = services.public_rate.wait_for(client_of(request), services.clock.monotonic())
     if wait:
         raise ApiProblem(Code.TOO_MANY, retry_after=wait)
+
+
+def _brings_token(request: web.Request) -> bool:
+    """Tell whether the token of a request will be looked at, so that a wrong one counts as a failed login."""
+    if request.match_info.http_exception is not None or not request.path.startswith(_BY_TOKEN):
+        return False
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and looks_like_token(token.strip())
 
 
 def _redirection(error: web.HTTPException) -> web.Response:
@@ -192,25 +205,33 @@ def endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.Stre
             request[PRINCIPAL] = principal
         _require_role(operation, principal)
         _require_rate(services, principal)
-        call = await _parse(services, operation, request, principal)
-        principal = call.principal
-        request[PRINCIPAL] = principal
-        if principal.role is Role.POLICE_STATUS and not principal.purpose:
-            raise ApiProblem(
-                Code.PURPOSE_MISSING,
-                "say what it is for: header X-Purpose (percent-encoded UTF-8) or the body's purpose",
-            )
-        request[SCOPE] = _scope(call)
-        services.recorder.require_room(principal.role)
-        result = await run(operation, call)
-        request[SCOPE] = _scope(call)
-        if isinstance(result, BaseModel):
-            return web.json_response(
-                status=operation.status, body=result.model_dump_json().encode(), content_type=JSON
-            )
-        return result
+        is_large = operation.body_limit > BODY_LIMIT
+        with services.large_bodies.turn() if is_large else nullcontext():
+            return await _carry_out(services, operation, request, principal)
 
     return answer
+
+
+async def _carry_out(
+    services: ApiServices, operation: Operation, request: web.Request, principal: Principal
+) -> web.StreamResponse:
+    call = await _parse(services, operation, request, principal)
+    principal = call.principal
+    request[PRINCIPAL] = principal
+    if principal.role is Role.POLICE_STATUS and not principal.purpose:
+        raise ApiProblem(
+            Code.PURPOSE_MISSING,
+            "say what it is for: header X-Purpose (percent-encoded UTF-8) or the body's purpose",
+        )
+    request[SCOPE] = _scope(call)
+    services.recorder.require_room(principal.role)
+    result = await run(operation, call)
+    request[SCOPE] = _scope(call)
+    if isinstance(result, BaseModel):
+        return web.json_response(
+            status=operation.status, body=result.model_dump_json().encode(), content_type=JSON
+        )
+    return result
 
 
 async def run(operation: Operation, call: Call[Any, Any]) -> BaseModel | web.StreamResponse:
@@ -351,22 +372,6 @@ def _body(model: type[BaseModel], request: web.Request, raw: bytes) -> BaseModel
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise invalid(error) from error
-
-
-async def read_body(request: web.Request, limit: int) -> bytes:
-    """Return the whole body.
-
-    Raises:
-        ApiProblem: it is larger than `limit` bytes; no more than that is ever held.
-    """
-    if request.content_length is not None and request.content_length > limit:
-        raise ApiProblem(Code.TOO_LARGE, f"at most {limit} bytes")
-    body = bytearray()
-    async for chunk in request.content.iter_chunked(65_536):
-        body += chunk
-        if len(body) > limit:
-            raise ApiProblem(Code.TOO_LARGE, f"at most {limit} bytes")
-    return bytes(body)
 
 
 def _scope(call: Call[Any, Any]) -> str:

@@ -230,8 +230,26 @@ async def _write_csv(
 async def _write_xlsx(
     file: IO[bytes], sheet: Sheet, columns: Sequence[Column], pages: AsyncIterator[list[list[object]]]
 ) -> None:
+    # The writer keeps rows in files of its own, which it forgets when a caller leaves in the middle.
+    with tempfile.TemporaryDirectory() as folder:
+        await _write_book(file, folder, sheet, columns, pages)
+
+
+async def _write_book(
+    file: IO[bytes],
+    folder: str,
+    sheet: Sheet,
+    columns: Sequence[Column],
+    pages: AsyncIterator[list[list[object]]],
+) -> None:
     book = xlsxwriter.Workbook(
-        file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        file,
+        {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "tmpdir": folder,
+        },
     )
     page = book.add_worksheet()
     page.freeze_panes(1, 0)

@@ -1,8 +1,12 @@
 """How often somebody may call: token buckets and counted failures, all bounded. Owns no clock."""
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
+
+from gateway.api.problem import ApiProblem, Code
 
 MOST_KEYS: Final = 10_000
 """Callers remembered at once; beyond it the one not seen for longest is forgotten."""
@@ -35,6 +39,29 @@ class RateLimit:
             bucket.tokens -= 1
             return 0.0
         return (1 - bucket.tokens) / self._rate
+
+
+class Turns:
+    """At most `most` pieces of heavy work at once; nobody waits."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._running = 0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold one of the places.
+
+        Raises:
+            ApiProblem: all are taken.
+        """
+        if self._running >= self._most:
+            raise ApiProblem(Code.TOO_MANY, "wait for what runs to end", retry_after=10)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
 
 
 class FailureLimit:

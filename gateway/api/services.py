@@ -12,7 +12,7 @@ from catalog.reading import Region
 from catalog.reports import Reports, View
 from gateway.api.access_recorder import AccessRecorder
 from gateway.api.authentication import Authentication
-from gateway.api.limits import RateLimit
+from gateway.api.limits import RateLimit, Turns
 from gateway.api.stale import StaleAnswers
 from gateway.clock import Clock
 from gateway.config import Config
@@ -105,6 +105,8 @@ class ApiServices:
     recorder: AccessRecorder = field(init=False)
     stale: StaleAnswers = field(default_factory=StaleAnswers)
     # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
+    large_bodies: Turns = field(default_factory=lambda: Turns(2))
+    "Roll files under way: each is held in memory as a whole."
     rate: RateLimit = field(default_factory=lambda: RateLimit(50, 100))
     public_rate: RateLimit = field(default_factory=lambda: RateLimit(5, 30))
 

@@ -211,6 +211,9 @@ async def publish(acting: Acting, *, effective_from: date | None, dry_run: bool)
 async def edit_source(acting: Acting, source_id: int, body: SourceBody) -> None:
     """Change a source and its endpoints, as far as the body names them."""
     await acting.require_source(source_id)
+    if _names_credential(body):
+        # Whoever lays a credential on an address of his own choice learns what it opens: never another region's.
+        acting.require_whole()
     services, person = acting.services, acting.principal.name
     database, now = services.database, services.clock.now()
     names = ("location_type", "relay_mode", "audio_enabled", "allow_basic", "mac", "serial")
@@ -229,6 +232,13 @@ async def edit_source(acting: Acting, source_id: int, body: SourceBody) -> None:
     if body.confirm_endpoint is not None:
         await sources.confirm_endpoint(database, source_id, body.confirm_endpoint, person=person, at=now)
     await _edit_endpoints(acting, source_id, body)
+
+
+def _names_credential(body: SourceBody) -> bool:
+    return any(
+        part is not None and part.credential_ref is not None
+        for part in (body.add_endpoint, body.endpoint_credential)
+    )
 
 
 async def _edit_endpoints(acting: Acting, source_id: int, body: SourceBody) -> None:

@@ -1,6 +1,7 @@
 """The page's forms: the same verbs as the API, one row a form."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
@@ -17,6 +18,7 @@ from gateway.api.bodies import NetworkBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
+from gateway.api.receiving import in_time
 from gateway.api.verbs import Acting
 from gateway.console.messages import text
 from gateway.console.pages import console_language, logged_in, require_own_origin
@@ -162,15 +164,17 @@ async def act(request: web.Request) -> web.StreamResponse:
     if name not in VERBS:
         raise ApiProblem(Code.NOT_FOUND)
     verb, page = VERBS[name]
-    form = await _read(request, verbs.ROLL_LIMIT if name == "import" else _ROOM)
-    if session.is_forged(form.fields.get("csrf", "")):
-        raise ApiProblem(Code.CSRF)
     services = request.app[SERVICES]
     services.recorder.require_room(principal.role)
-    request[SCOPE] = " ".join(
-        f"{key}={value}" for key, value in sorted(form.fields.items()) if key.endswith(("_id", "cidr"))
-    )[:200]
-    await _carry_out(verb, Acting(services, principal), form, session, console_language(request))
+    is_large = name == "import"
+    with services.large_bodies.turn() if is_large else nullcontext():
+        form = await _read(request, verbs.ROLL_LIMIT if is_large else _ROOM)
+        if session.is_forged(form.fields.get("csrf", "")):
+            raise ApiProblem(Code.CSRF)
+        request[SCOPE] = " ".join(
+            f"{key}={value}" for key, value in sorted(form.fields.items()) if key.endswith(("_id", "cidr"))
+        )[:200]
+        await _carry_out(verb, Acting(services, principal), form, session, console_language(request))
     return web.Response(status=303, headers={"Location": page})
 
 
@@ -200,7 +204,8 @@ async def _read(request: web.Request, limit: int) -> Form:
     if request.content_length is None or request.content_length > limit:
         raise ApiProblem(Code.TOO_LARGE)
     try:
-        posted = await request.post()
+        async with in_time(limit):
+            posted = await request.post()
     except ValueError as error:
         raise ApiProblem(Code.MALFORMED) from error
     fields = {name: value for name, value in posted.items() if isinstance(value, str)}

@@ -14,11 +14,21 @@ from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
 from gateway.api import discovery_acts, reads, report_reads
-from gateway.api.dispatch import HAS_SESSION, PRINCIPAL, SCOPE, SERVICES, client_of, language_of, record, run
+from gateway.api.dispatch import (
+    HAS_SESSION,
+    PRINCIPAL,
+    SCOPE,
+    SERVICES,
+    client_of,
+    language_of,
+    record,
+    run,
+)
 from gateway.api.event_stream import last_event_id, send_events
 from gateway.api.principal import Principal
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_http
 from gateway.api.public_catalog import jurisdiction_of
+from gateway.api.receiving import in_time
 from gateway.api.registry import Call, Operation
 from gateway.api.services import ApiServices
 from gateway.console.messages import text
@@ -169,9 +179,7 @@ def _show(page: Page) -> Handler:
         services = request.app[SERVICES]
         services.recorder.require_room(principal.role)
         asked = {name: value for name, value in request.query.items() if name not in _OWN and value}
-        request[SCOPE] = " ".join(f"{name}={value}" for name, value in asked.items() if name != "cursor")[
-            :200
-        ]
+        request[SCOPE] = _scope(page, asked)
         template, parts, problem = page.template, {}, None
         try:
             parts = await _parts(request, page, principal, asked)
@@ -201,6 +209,13 @@ def _show(page: Page) -> Handler:
         return response
 
     return show
+
+
+def _scope(page: Page, asked: Mapping[str, str]) -> str:
+    """Return what was asked for, as far as the page knows the parameter: others may hold anything, a token too."""
+    known = _OPERATIONS[page.parts[page.main][0]].query.model_fields if page.main else {}
+    words = (f"{name}={value}" for name, value in asked.items() if name in known and name != "cursor")
+    return " ".join(words)[:200]
 
 
 async def _parts(
@@ -321,7 +336,8 @@ async def read_form(request: web.Request, limit: int = 65_536) -> dict[str, str]
     if request.content_length is None or request.content_length > limit:
         raise ApiProblem(Code.TOO_LARGE)
     try:
-        form = await request.post()
+        async with in_time(limit):
+            form = await request.post()
     except ValueError as error:
         raise ApiProblem(Code.MALFORMED) from error
     except web.HTTPException as error:
