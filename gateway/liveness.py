@@ -69,6 +69,8 @@ class Liveness:
         self._queue: list[tuple[float, int]] = []
         self._missing: set[int] = set()
         self._grace: set[int] = set()
+        self._unseen: set[int] = set()
+        "Sources that we could not ask at their last turn because our own path to them is lost."
         self._own_network_ok = True
         self._blind_from = math.inf
         "Since when our own network is down; infinite while it is not, and once its loss was told for all."
@@ -123,6 +125,7 @@ class Liveness:
         if watch is not None:
             self._missing.discard(source_id)
             self._grace.discard(source_id)
+            self._unseen.discard(source_id)
             if self._causes.open is not None:
                 self._causes.open.members.discard(source_id)
 
@@ -140,6 +143,7 @@ class Liveness:
             return []
         watch.last_positive = at
         watch.down = False
+        self._unseen.discard(source_id)
         if watch.misses:
             watch.misses = 0
             self._missing.discard(source_id)
@@ -178,8 +182,23 @@ class Liveness:
             watch.observable_from = at
             watch.misses = 1
             self._begin_grace(source_id, watch, at - self._rules.restart_grace)
+        elif source_id in self._unseen:
+            # Our path to it is back: from here on its silence is its own.
+            self._unseen.discard(source_id)
+            watch.observable_from = at
+            watch.misses = 1
+            if watch.unknown is UnknownReason.OWN_NETWORK_DOWN:
+                self._begin_grace(source_id, watch, at)
         if watch.connected and not watch.down:
             self._missing.add(source_id)
+
+    def unseen(self, source_id: int, at: float) -> None:
+        """Take in that the source was due but our own path to it is lost: its silence is ours, not a miss."""
+        watch = self._watches.get(source_id)
+        if watch is not None:
+            watch.last_attempt = at
+            self._unseen.add(source_id)
+            self._missing.discard(source_id)
 
     def own_network(self, ok: bool, now: float) -> None:
         """Take in what the standing check of our own interfaces and references says.
@@ -245,6 +264,7 @@ class Liveness:
                     verdicts.append(self._lost(source_id, watch, incident))
                 else:
                     verdicts.append(self._unknown(source_id, watch, UnknownReason.OWN_NETWORK_DOWN))
+        verdicts += self._behind_lost_paths(now)
         verdicts += self._blind_to_the_offline(now)
         verdicts += self._without_samples(now)
         suspicion = self._causes.open
@@ -303,6 +323,17 @@ class Liveness:
             if causes.is_around(causes.open, watch.base):
                 causes.open.members.add(source_id)
                 verdicts.append(self._unknown(source_id, watch, UnknownReason.COMMON_CAUSE_SUSPECTED))
+        return verdicts
+
+    def _behind_lost_paths(self, now: float) -> list[Verdict]:
+        """Find sources that we could not ask for as long as a source is given to answer."""
+        patience = self._rules.probe_interval * self._rules.probe_misses
+        verdicts: list[Verdict] = []
+        for source_id in sorted(self._unseen):
+            watch = self._watches[source_id]
+            is_up = watch.connected and not watch.down and watch.unknown is None
+            if is_up and now - watch.base >= patience:
+                verdicts.append(self._unknown(source_id, watch, UnknownReason.OWN_NETWORK_DOWN))
         return verdicts
 
     def _blind_to_the_offline(self, now: float) -> list[Verdict]:

@@ -49,9 +49,16 @@ class ProbeOutcomes(Protocol):
     def seen(self, source_id: int, *, at: float) -> None:
         """Take in contact with the device."""
 
+    def unseen(self, source_id: int, *, at: float) -> None:
+        """Take in that our own path to the source is lost, so that it was not asked."""
+
 
 def _no_fault(_: str) -> str | None:
     return None
+
+
+def _nothing_is_lost(_: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class ProbeLimits:
     "Seconds for one probe, connection included."
     concurrency: int = 256
     "Probes at once."
+    is_lost: Callable[[str], bool] = _nothing_is_lost
+    "Tells of an IP address whether our own path to it is lost; then it is not asked."
     own_fault: Callable[[str], str | None] = _no_fault
     "Tells what is wrong with our own way to a host."
 
@@ -94,7 +103,10 @@ class Prober:
                 room = self._limits.concurrency - self._running
                 for source_id in self._liveness.due(self._clock.monotonic(), room):
                     target = self._target_of(source_id)
-                    if target is not None:
+                    if target is not None and self._limits.is_lost(target.host):
+                        self._metrics.probes.labels(result="own_fault").inc()
+                        self._outcomes.unseen(source_id, at=self._clock.monotonic())
+                    elif target is not None:
                         self._running += 1
                         group.create_task(self._ask(source_id, target), name=f"probe-{source_id}")
                 await self._clock.sleep(PAUSE)
@@ -123,6 +135,7 @@ class Prober:
                 fault,
                 extra={"action": "probe_impossible", "source_id": source_id},
             )
+            self._outcomes.unseen(source_id, at=self._clock.monotonic())
             return
         self._metrics.probes.labels(result=error.cause).inc()
         logger.debug(

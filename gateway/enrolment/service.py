@@ -27,6 +27,7 @@ from gateway.enrolment.ports import Conditions, Ports, PullRules, Relays, Status
 from gateway.enrolment.pull import Phase
 from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder, target_of
+from gateway.own_paths import neighbourhood
 from gateway.relay.protocol import Event
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Enrolment:
         self._changed = asyncio.Event()
         self._judged: dict[tuple[str, str | None, str | None], LocationJudgement] = {}
         self._conditions: tuple[list[Authorisation], Sink | None] | None = None
+        self._hosts: dict[str, str] = {}
         self.is_loaded = False
         "Whether the plans have been read once."
 
@@ -123,12 +125,9 @@ class Enrolment:
         endpoint = contactable(pull.plan, pull.judgement, networks, now)
         return None if endpoint is None else target_of(endpoint)
 
-    def hosts(self, most: int = 32) -> list[str]:
-        """Return addresses of sources that may be asked now, spread over the roll: for looking at our own routes."""
-        ids = sorted(self._pulls.ids())
-        step = max(1, len(ids) // most)
-        targets = (self.target_of(source_id) for source_id in ids[::step])
-        return sorted({target.host for target in targets if target is not None})[:most]
+    def hosts(self) -> list[str]:
+        """Return one confirmed address of each neighbourhood (/24, /64): for looking at our own routes."""
+        return list(self._hosts.values())
 
     def superiors(self) -> list[tuple[str, int]]:
         """Return host and port of the central platform, where one is enabled."""
@@ -196,16 +195,21 @@ class Enrolment:
             self._conditions = None
             self._pulls.conditions = Conditions(AuthorisedNetworks(networks), sink)
         gone = self._pulls.ids()
+        hosts: dict[str, str] = {}
         async with aclosing(stream_plans(self._database, self._gateway_id)) as chunks:
             async for plans in chunks:
                 for plan in plans:
                     gone.discard(plan.source_id)
+                    for endpoint in plan.endpoints:
+                        if endpoint.is_confirmed:
+                            hosts.setdefault(neighbourhood(endpoint.host), endpoint.host)
                     self._pulls.update(plan, self._judge(plan), anew=anew)
                 # Calls, probes and events get their turn between two chunks.
                 await asyncio.sleep(0)
         for source_id in gone:
             self._pulls.forget(source_id)
         self._conditions = (networks, sink)
+        self._hosts = hosts
         self.is_loaded = True
         logger.debug("%d plans read", len(self._pulls), extra={"action": "plans_read"})
 

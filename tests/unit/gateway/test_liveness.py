@@ -393,3 +393,55 @@ def test_no_source_is_ever_lost_without_three_misses_since_its_last_answer(
                 check(liveness.judge(now))
 
     assert wrong == []
+
+
+def test_behind_a_lost_path_of_ours_a_source_is_unknown_and_the_others_are_judged_as_ever() -> None:
+    liveness = watching(range(1, 3))
+    for source_id in (1, 2):
+        liveness.alive(source_id, 0.0)
+    for at in (60.0, 120.0, 180.0):
+        liveness.unseen(1, at)
+        liveness.missed(2, at, "timeout")
+    verdicts = liveness.judge(180.0)
+
+    assert [type(v) for v in verdicts] == [Lost, BecameUnknown]
+    assert ids(verdicts, Lost) == [2]
+    assert verdicts[1] == BecameUnknown(1, UnknownReason.OWN_NETWORK_DOWN, from_=60.0)
+
+
+def test_when_the_path_is_back_silence_counts_from_then_on_after_the_grace() -> None:
+    liveness = watching()
+    liveness.alive(1, 0.0)
+    for at in (60.0, 120.0, 180.0):
+        liveness.unseen(1, at)
+    liveness.judge(180.0)
+    for at in (240.0, 300.0, 360.0, 420.0):
+        liveness.missed(1, at, "timeout")
+    early = liveness.judge(419.0)
+
+    assert early == []
+    assert liveness.judge(420.0) == [
+        BecameKnown(1, 420.0),
+        Lost(1, from_=240.0, last_positive=0.0, cause="timeout"),
+    ]
+
+
+def test_when_the_path_is_back_an_answer_ends_the_unknown_at_once() -> None:
+    liveness = watching()
+    liveness.alive(1, 0.0)
+    for at in (60.0, 120.0, 180.0):
+        liveness.unseen(1, at)
+    liveness.judge(180.0)
+
+    assert liveness.alive(1, 200.0) == [BecameKnown(1, 200.0)]
+
+
+def test_a_short_loss_of_the_path_shows_nowhere() -> None:
+    liveness = watching()
+    liveness.alive(1, 0.0)
+    liveness.missed(1, 60.0, "timeout")
+    liveness.unseen(1, 120.0)
+    liveness.missed(1, 180.0, "timeout")
+    liveness.missed(1, 240.0, "timeout")
+
+    assert liveness.judge(240.0) == []

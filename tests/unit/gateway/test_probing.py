@@ -28,6 +28,9 @@ class Outcomes:
     def seen(self, source_id: int, *, at: float) -> None:
         self.facts.append(("seen", source_id))
 
+    def unseen(self, source_id: int, *, at: float) -> None:
+        self.facts.append(("unseen", source_id))
+
 
 class Room:
     """A prober over sources 1, 2, … with their targets."""
@@ -101,7 +104,22 @@ async def test_a_probe_that_our_own_side_keeps_from_leaving_is_no_miss() -> None
     elsewhere = RtspTarget("127.0.0.2", refused.port, "/")
     faults = {"127.0.0.1": "interface eth1 is down"}
     room = Room(refused, elsewhere, limits=ProbeLimits(timeout=2.0, own_fault=faults.get))
-    await room.until(("missed", 2))
+    await room.until(("missed", 2), ("unseen", 1))
 
-    assert {source_id for _, source_id in room.outcomes.facts} == {2}
+    assert ("missed", 1) not in room.outcomes.facts
     assert room.counted("own_fault") >= 1
+
+
+async def test_a_source_whose_path_is_lost_is_not_asked_at_all() -> None:
+    asked: list[str] = []
+
+    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append("asked")
+        writer.close()
+
+    async with await asyncio.start_server(stranger, "127.0.0.1", 0) as server:
+        behind = RtspTarget("127.0.0.1", server.sockets[0].getsockname()[1], "/")
+        room = Room(behind, limits=ProbeLimits(timeout=2.0, is_lost={"127.0.0.1"}.__contains__))
+        await room.until(("unseen", 1))
+
+    assert asked == []
