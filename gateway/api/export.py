@@ -232,17 +232,18 @@ async def _write_xlsx(
 ) -> None:
     # The writer keeps rows in files of its own, which it forgets when a caller leaves in the middle.
     with tempfile.TemporaryDirectory() as folder:
-        await _write_book(file, folder, sheet, columns, pages)
+        book = _book(file, folder)
+        page = book.add_worksheet()
+        try:
+            await _fill(page, book.add_format({"bold": True}), _headings(sheet, columns), pages)
+            await asyncio.to_thread(book.close)
+        finally:
+            page.row_data_fh.close()
+    file.seek(0, io.SEEK_END)
 
 
-async def _write_book(
-    file: IO[bytes],
-    folder: str,
-    sheet: Sheet,
-    columns: Sequence[Column],
-    pages: AsyncIterator[list[list[object]]],
-) -> None:
-    book = xlsxwriter.Workbook(
+def _book(file: IO[bytes], folder: str) -> xlsxwriter.Workbook:
+    return xlsxwriter.Workbook(
         file,
         {
             "constant_memory": True,
@@ -251,17 +252,18 @@ async def _write_book(
             "tmpdir": folder,
         },
     )
-    page = book.add_worksheet()
+
+
+async def _fill(
+    page: Any, bold: Any, headings: Sequence[str], pages: AsyncIterator[list[list[object]]]
+) -> None:
     page.freeze_panes(1, 0)
-    bold = book.add_format({"bold": True})
-    for index, heading in enumerate(_headings(sheet, columns)):
+    for index, heading in enumerate(headings):
         page.write_string(0, index, heading, bold)
     line = 1
     async for rows in pages:
         await asyncio.to_thread(_write_rows, page, line, rows)
         line += len(rows)
-    await asyncio.to_thread(book.close)
-    file.seek(0, io.SEEK_END)
 
 
 def _write_rows(page: Any, line: int, rows: Sequence[Sequence[object]]) -> None:

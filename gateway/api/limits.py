@@ -42,11 +42,15 @@ class RateLimit:
 
 
 class Turns:
-    """At most `most` pieces of heavy work at once; nobody waits."""
+    """At most `most` pieces of heavy work at once; nobody waits.
+
+    Attributes:
+        running: how much runs now.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._running = 0
+        self.running = 0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -55,13 +59,13 @@ class Turns:
         Raises:
             ApiProblem: all are taken.
         """
-        if self._running >= self._most:
+        if self.running >= self._most:
             raise ApiProblem(Code.TOO_MANY, "wait for what runs to end", retry_after=10)
-        self._running += 1
+        self.running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self.running -= 1
 
 
 class FailureLimit:
