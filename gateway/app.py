@@ -7,6 +7,7 @@ round, so that the last thing to happen is the last write of the status.
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -29,6 +30,7 @@ from gateway.enrolment.specs import SpecBuilder
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
 from gateway.opening import muster_version, open_for_service, open_vault
+from gateway.own_paths import LinuxKernel, OwnPaths
 from gateway.probing import ProbeLimits, Prober
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
@@ -124,7 +126,10 @@ class Gateway:
             references=[split_host_port(reference) for reference in config.status.references],
             superiors=enrolment.superiors,
         )
-        limits = ProbeLimits(timeout=config.status.probe_timeout, own_fault=own_network.fault_towards)
+        paths = OwnPaths(self._clock, LinuxKernel())
+        limits = ProbeLimits(
+            timeout=config.status.probe_timeout, is_lost=paths.is_lost, own_fault=own_network.fault_towards
+        )
         prober = Prober(self._liveness, self._status, enrolment.target_of, self._clock, self._metrics, limits)
         discovery = Discovery(
             self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
@@ -143,7 +148,9 @@ class Gateway:
         )
         works = {
             "status": lambda: self._watch_status(stop, relays),
-            "own network": lambda: self._watch_own_network(own_network),
+            "own network": lambda: self._watch_own_network(
+                own_network, lambda: paths.learn(enrolment.hosts())
+            ),
             "probes": prober.run,
             "enrolment": enrolment.run,
             "discovery": discovery.run,
@@ -213,17 +220,14 @@ class Gateway:
                 unknown[view.unknown] = unknown.get(view.unknown, 0) + 1
         metrics.show_sources(shown)
         metrics.show_unknown(unknown)
-        states: dict[str, int] = {}
-        for relay in relays.snapshot():
-            states[relay.state] = states.get(relay.state, 0) + 1
-        metrics.relays.clear()
-        for state, number in states.items():
-            metrics.relays.labels(state=state).set(number)
+        metrics.show_transitions(self._status.take_transitions())
+        metrics.show_relays(relays.snapshot(), lost_workers=relays.lost_workers)
 
-    async def _watch_own_network(self, own_network: OwnNetwork) -> None:
+    async def _watch_own_network(self, own_network: OwnNetwork, learn_paths: Callable[[], None]) -> None:
         """Keep asking whether it is us, and decide suspicions of a common cause."""
         pause = min(self._config.status.gateway_heartbeat, 5.0)
         while True:
+            learn_paths()
             self._status.own_network(await own_network.is_up())
             if self._status.suspects_common_cause:
                 self._status.conclude(await own_network.judge_suspicion())
@@ -270,8 +274,12 @@ def _bounds(config: Config) -> RelayBounds:
         media_gap=min(RelayBounds.media_gap, relay.media_timeout / 2),
         queue_bytes=relay.queue_bytes,
         queue_seconds=relay.queue_seconds,
+        reconnect_first=relay.reconnect_first,
+        reconnect_longest=relay.reconnect_longest,
     )
 
 
 def _rules(config: Config) -> PullRules:
-    return PullRules(verify_at_once=config.relay.verify_at_once)
+    return PullRules(
+        verify_at_once=config.relay.verify_at_once, reconnect_longest=config.relay.reconnect_longest
+    )

@@ -4,10 +4,15 @@ No label carries a source, a site or a peer: those belong to the catalog and its
 would make the metrics useless.
 """
 
-from collections.abc import Mapping
+from collections import Counter as Counter_
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from catalog.model.connectivity import State
+from gateway.relay.protocol import RelayCounters
+from gateway.relay.view import RelaySnapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,15 +39,14 @@ class Metrics:
         )
         self.relay_sent = Counter("muster_relay_sent_bytes", "Bytes sent to sinks", registry=self.registry)
         self.relay_dropped = Counter(
-            "muster_relay_dropped_bytes", "Bytes dropped at full queues", registry=self.registry
+            "muster_relay_dropped_frames", "Frames that sinks were too slow for", registry=self.registry
         )
         self.relay_drops = Counter(
             "muster_relay_drops", "Times a full queue dropped to the next key frame", registry=self.registry
         )
-        self.relay_reconnects = Counter(
-            "muster_relay_reconnects",
-            "Sessions begun anew, by side (source, sink)",
-            ["side"],
+        self.relay_sessions = Counter(
+            "muster_relay_sessions",
+            "Pull sessions begun, the first of each relay included",
             registry=self.registry,
         )
         self.worker_restarts = Counter(
@@ -69,6 +73,16 @@ class Metrics:
             "muster_unknown_sources", "Sources shown unknown, by reason", ["reason"], registry=self.registry
         )
 
+        self._relayed: dict[int, RelayCounters] = {}
+        self._lost_workers = 0
+        self._moved: Final = (
+            (self.relay_received, "bytes_in"),
+            (self.relay_sent, "bytes_out"),
+            (self.relay_dropped, "dropped_frames"),
+            (self.relay_drops, "drops"),
+            (self.relay_sessions, "sessions"),
+        )
+
     def show_sources(self, by_status: Mapping[str, int]) -> None:
         """Replace the counts of sources; a status that is missing is gone, not frozen."""
         self.sources.clear()
@@ -80,6 +94,36 @@ class Metrics:
         self.unknown_sources.clear()
         for reason, number in by_reason.items():
             self.unknown_sources.labels(reason=reason).set(number)
+
+    def show_transitions(self, since_last: Mapping[tuple[State, State], int]) -> None:
+        """Add the changes of connectivity since the last call, by state before and after."""
+        for (before, after), number in since_last.items():
+            self.transitions.labels(before=before, after=after).inc(number)
+
+    def show_relays(self, relays: Iterable[RelaySnapshot], *, lost_workers: int) -> None:
+        """Replace the counts of relays by state, and add what they moved since the last call.
+
+        Args:
+            relays: every relay as it stands; one that is gone since the last call adds nothing more.
+            lost_workers: workers lost since the start.
+        """
+        states: Counter_[str] = Counter_()
+        now: dict[int, RelayCounters] = {}
+        for relay in relays:
+            states[relay.state] += 1
+            now[relay.source_id] = relay.counters
+            before = self._relayed.get(relay.source_id)
+            for metric, name in self._moved:
+                total = getattr(relay.counters, name)
+                earlier = getattr(before, name) if before is not None else 0
+                # A relay that was begun anew counts from nothing.
+                metric.inc(total - earlier if total >= earlier else total)
+        self._relayed = now
+        self.relays.clear()
+        for state, number in states.items():
+            self.relays.labels(state=state).set(number)
+        self.worker_restarts.inc(lost_workers - self._lost_workers)
+        self._lost_workers = lost_workers
 
     def render(self) -> bytes:
         """Return the text that `/metrics` serves, of type `CONTENT_TYPE`."""

@@ -5,6 +5,7 @@ and views get is what the catalog has acknowledged, never more. Owns one task's 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,6 +57,7 @@ class StatusService:
         self._views: dict[int, StatusView] = {}
         self._by_code: dict[str, int] = {}
         self._journal = StatusJournal(observations, clock, heartbeat=heartbeat, limit=pending_limit)
+        self._transitions: Counter[tuple[State, State]] = Counter()
         self._sequence = 0
         self._epoch = 0
         self._flapping_checked = clock.monotonic()
@@ -229,6 +231,10 @@ class StatusService:
         """Take in an unanswered probe."""
         self._liveness.missed(source_id, at, cause)
 
+    def unseen(self, source_id: int, *, at: float) -> None:
+        """Take in that a source was due but our own path to it is lost."""
+        self._liveness.unseen(source_id, at)
+
     def own_network(self, ok: bool) -> None:
         """Take in the standing check of our own side."""
         self._liveness.own_network(ok, self._clock.monotonic())
@@ -318,9 +324,11 @@ class StatusService:
         tracked.connectivity = after
         if after.same_state_as(before) and unknown_closed is None:
             return
-        if after.state is not before.state and State.OFFLINE in (before.state, after.state):
-            tracked.turns.append(at)
-            self._mark_flapping(tracked, at)
+        if after.state is not before.state:
+            self._transitions[before.state, after.state] += 1
+            if State.OFFLINE in (before.state, after.state):
+                tracked.turns.append(at)
+                self._mark_flapping(tracked, at)
         reason = cause or (evidence.reason.value if evidence.reason else None)
         if reason is None and unknown_closed is not None:
             reason = unknown_closed.value
@@ -406,6 +414,11 @@ class StatusService:
     def dropped(self) -> int:
         """Return how many changes were dropped because the database was away for too long."""
         return self._journal.dropped
+
+    def take_transitions(self) -> Mapping[tuple[State, State], int]:
+        """Return how often which state followed which since the last call."""
+        taken, self._transitions = self._transitions, Counter()
+        return taken
 
     def _acknowledged(self, batch: Sequence[StatusChange], contacts: Sequence[Contact]) -> None:
         for change in batch:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from catalog.errors import ConstraintViolated, DatabaseAway, QueryFailed
+from catalog.errors import ConstraintViolated, DatabaseAway, QueryFailed, TransactionConflict
 from catalog.model.display import UnknownReason
 from catalog.observations import Contact, Observations, StatusChange
 from gateway.clock import Clock
@@ -111,6 +111,9 @@ class StatusJournal:
             if self._away_since is None:
                 self._away_since = self._stored_at
                 logger.warning("the database is away: %s", error, extra={"action": "database_away"})
+        except TransactionConflict as error:
+            # An import or an edit was preferred; the same batch follows in a second.
+            logger.info("the status waits for another change: %s", error, extra={"action": "status_conflict"})
 
     async def _write(
         self, batch: Sequence[StatusChange], contacts: Sequence[Contact], time: SteadyTime

@@ -35,6 +35,11 @@ class Backoff:
         self._step += 1
         return plain * self.random.uniform(1 - self.jitter, 1 + self.jitter)
 
+    @classmethod
+    def between(cls, first: float, longest: float) -> "Backoff":
+        """Return one whose waits, spread included, stay between about `first` and `longest` seconds."""
+        return cls(first=min(first, longest), longest=longest / (1 + cls.jitter))
+
     def reset(self) -> None:
         """Begin again at `first`."""
         self._step = 0
@@ -69,7 +74,9 @@ async def keep_running(
             if not error.retryable:
                 return
         except CatalogError as error:
-            logger.warning("%s stopped: %s", name, error, extra={"action": "work_stopped", "cause": error.cause})
+            logger.warning(
+                "%s stopped: %s", name, error, extra={"action": "work_stopped", "cause": error.cause}
+            )
         except Exception:  # the isolation boundary between sources
             logger.exception("%s hit a bug", name, extra={"action": "work_failed"})
         if clock.monotonic() - started >= healthy_after:

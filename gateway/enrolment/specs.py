@@ -5,7 +5,7 @@ from typing import Final
 
 from adapters.base import Credential, RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.credentials import Vault
-from catalog.model.plan import EndpointPlan, SourcePlan, StoredCredential
+from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan, StoredCredential
 from catalog.model.sighting import Protocol
 from catalog.sinks import Sink
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
@@ -49,6 +49,7 @@ class SpecBuilder:
             audio=plan.audio_enabled,
             allow_basic=plan.allow_basic,
             sink=None if sink is None else self._sink(sink, plan.code),
+            on_demand=plan.relay_mode is RelayMode.ON_DEMAND,
             verify=self.verify_media if verify else 0.0,
             bounds=self.bounds,
         )
@@ -78,4 +79,4 @@ def pull_key(plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None) -> Pul
     """Return what a running pull depends on; when it changes, the pull begins anew."""
     # The refusals of an endpoint change nothing about the pull.
     address = replace(endpoint, refusals=0, refused_at=None, refused_version=None)
-    return (plan.code, plan.audio_enabled, plan.allow_basic, address, sink)
+    return (plan.code, plan.audio_enabled, plan.allow_basic, plan.relay_mode, address, sink)

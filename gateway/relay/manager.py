@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from adapters.base import SourceKey
 from gateway.clock import Clock
@@ -36,9 +36,6 @@ from gateway.relay.view import RelaySnapshot, RelayView
 
 logger = logging.getLogger(__name__)
 
-IDLE_TICK: Final = 1.0
-"""Seconds between two looks for on-demand relays that nobody wants any more."""
-
 
 class RelayManager:
     """Place relays on worker processes and keep them there; an async context manager.
@@ -61,12 +58,13 @@ class RelayManager:
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
         self._is_leaving = False
+        self.lost_workers = 0
+        "Processes that died or hung, and were replaced."
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         for slot in self._slots:
             self._running.append(self._tasks.create_task(slot.run(), name=f"relay worker {slot.index}"))
-        self._running.append(self._tasks.create_task(self._stop_idle(), name="relay idle stop"))
         return self
 
     async def __aexit__(
@@ -82,14 +80,8 @@ class RelayManager:
         # Without the block's own error, which leaves as it is and not in a group.
         await self._tasks.__aexit__(None, None, None)
 
-    def start(self, spec: RelaySpec, *, idle_stop: float | None = None) -> None:
-        """Run `spec`; the same spec again only touches it, another one of the source replaces it.
-
-        Args:
-            spec: what to relay.
-            idle_stop: for a relay on demand, seconds without `start` or `touch` until it is stopped.
-        """
-        now = self._clock.monotonic()
+    def start(self, spec: RelaySpec) -> None:
+        """Run `spec`; the same spec again changes nothing, another one of the source replaces it."""
         view = self._views.get(spec.source_id)
         slot = self._placed.get(spec.source_id)
         is_running = slot is not None and slot.specs.get(spec.source_id) == spec
@@ -99,14 +91,6 @@ class RelayManager:
             slot = slot or min(self._slots, key=lambda each: (len(each.specs), each.bitrate, each.index))
             self._placed[spec.source_id] = slot
             slot.start(spec)
-        view.idle_stop, view.touched_at = idle_stop, now
-
-    def touch(self, source_id: SourceKey) -> bool:
-        """Say that a relay on demand is still wanted; return whether there is such a relay."""
-        view = self._views.get(source_id)
-        if view is not None:
-            view.touched_at = self._clock.monotonic()
-        return view is not None
 
     def stop(self, source_id: SourceKey, reason: str) -> bool:
         """End a relay; return whether there was one. `RelayEnded` follows unless it had ended already."""
@@ -170,6 +154,7 @@ class RelayManager:
         """Tell for each relay of a lost worker what became of it: the fault is ours, not the source's."""
         if self._is_leaving:
             return
+        self.lost_workers += 1
         at, at_utc = self._clock.monotonic(), self._clock.now()
         self._inbox.put(WorkerLost(at, at_utc, pid, tuple(slot.specs)))
         for source_id in slot.specs:
@@ -198,15 +183,3 @@ class RelayManager:
     def _worker_of(self, source_id: SourceKey) -> int | None:
         slot = self._placed.get(source_id)
         return slot.pid if slot is not None and source_id in slot.specs else None
-
-    async def _stop_idle(self) -> None:
-        while True:
-            await self._clock.sleep(IDLE_TICK)
-            now = self._clock.monotonic()
-            idle = [
-                source_id
-                for source_id, view in self._views.items()
-                if view.idle_stop is not None and now - view.touched_at >= view.idle_stop
-            ]
-            for source_id in idle:
-                self.stop(source_id, "idle")

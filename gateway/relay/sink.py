@@ -100,7 +100,7 @@ class Sink:
                 f"push of {self._source_code} to {self._spec.target.url}",
                 lambda: self._run_once(tracks, channels),
                 clock=self._reporter.clock,
-                backoff=Backoff(first=1.0, longest=48.0),
+                backoff=Backoff.between(self._bounds.reconnect_first, self._bounds.reconnect_longest),
             )
         finally:
             self._reporter.enter_sink(SinkState.IDLE)

@@ -27,6 +27,10 @@ class RelayBounds:
     "Packets a second, carried or not, above which a source is taken for broken and its pull ended."
     max_bitrate: int = 200_000_000
     "Bits a second, likewise: what one source may cost its neighbours in the same worker."
+    reconnect_first: float = 1.0
+    "Seconds before the second try of a pull or a push; doubled each time, spread by a quarter."
+    reconnect_longest: float = 60.0
+    "The longest such wait."
     teardown: float = 2.0
     "Seconds that the answer to TEARDOWN is waited for."
     queue_bytes: int = 4 * 1024 * 1024
@@ -63,6 +67,8 @@ class RelaySpec:
     allow_basic: bool = False
     "Whether the source may be answered with Basic outside TLS."
     sink: SinkSpec | None = None
+    on_demand: bool = False
+    "Whether it runs because somebody asked for it; shown, nothing follows from it here."
     verify: float = 0.0
     "Seconds of video a verification pull needs, 0 for none."
     bounds: RelayBounds = field(default_factory=RelayBounds)

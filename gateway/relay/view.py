@@ -92,10 +92,6 @@ class RelayView:
     width: int = 0
     height: int = 0
     in_gap: bool = False
-    idle_stop: float | None = None
-    "Seconds without a touch after which an on-demand relay is stopped; None for always on."
-    touched_at: float = 0.0
-    "Monotonic."
     before: RelayCounters = field(init=False)
     "Totals of the workers that are gone."
     counters: RelayCounters = field(init=False)
@@ -155,6 +151,6 @@ class RelayView:
             width=self.width,
             height=self.height,
             in_gap=self.in_gap,
-            on_demand=self.idle_stop is not None,
+            on_demand=self.spec.on_demand,
             counters=self.total(),
         )

@@ -75,8 +75,7 @@ class Relay:
                 f"relay of {self.spec.source_code} from {self.spec.target.url}",
                 self._run_once,
                 clock=self._clock,
-                # With its spread of a quarter the longest wait is 60 s.
-                backoff=Backoff(first=1.0, longest=48.0),
+                backoff=Backoff.between(self.spec.bounds.reconnect_first, self.spec.bounds.reconnect_longest),
                 healthy_after=30.0,
             )
         finally:

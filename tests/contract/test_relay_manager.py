@@ -259,19 +259,6 @@ async def test_a_changed_spec_replaces_the_session_and_the_same_one_does_not() -
         assert methods.index("TEARDOWN") < len(methods) - 1 - methods[::-1].index("OPTIONS")
 
 
-async def test_a_relay_on_demand_stops_when_nobody_wants_it_any_more() -> None:
-    async with (
-        fake_rtsp_server() as camera,
-        RelayManager(SystemClock(), workers=1) as relays,
-        facts_of(relays) as facts,
-    ):
-        relays.start(spec(ONE, camera), idle_stop=2.0)
-        await eventually(facts.has(ONE, lambda e: isinstance(e, Playing)), what="PLAY")
-        assert relays.touch(ONE)
-        await eventually(facts.has(ONE, ended("stopped")), what="idle stop")
-        assert not relays.touch(ONE)
-
-
 async def test_credentials_reach_the_worker_and_no_log_line_command_line_or_environment(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,19 @@
 """The metrics say how many, never which."""
 
+from dataclasses import replace
+from typing import Any
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.base import RtspTarget, SourceKey
+from catalog.model.connectivity import State
 from gateway.metrics import Metrics
+from gateway.relay.protocol import RelayState
+from gateway.relay.spec import RelaySpec
+from gateway.relay.view import RelaySnapshot, RelayView, no_counters
+from tests.seed import NOW
 
-ALLOWED_LABELS = {"status", "before", "after", "result", "state", "side", "reason", "le"}
+ALLOWED_LABELS = {"status", "before", "after", "result", "state", "reason", "le"}
 
 
 def test_counts_of_sources_are_replaced_as_a_whole() -> None:
@@ -29,10 +38,39 @@ def test_no_label_can_carry_a_source() -> None:
     metrics.transitions.labels(before="online", after="offline").inc()
     metrics.probes.labels(result="alive").inc()
     metrics.relays.labels(state="up").set(1)
-    metrics.relay_reconnects.labels(side="source").inc()
     metrics.evidence_flush.observe(0.01)
     families = text_string_to_metric_families(metrics.render().decode())
     ours = [family for family in families if family.name.startswith("muster_")]
     assert {
         label for family in ours for sample in family.samples for label in sample.labels
     } == ALLOWED_LABELS
+
+
+def relay(source_id: int, state: RelayState, **counters: Any) -> RelaySnapshot:
+    key = SourceKey(source_id)
+    shown = RelayView(RelaySpec(key, "x", RtspTarget("127.0.0.1", 554, "/")), NOW, NOW).snapshot(1)
+    return replace(shown, state=state, counters=replace(no_counters(key), **counters))
+
+
+def test_what_relays_move_is_added_up_and_a_relay_begun_anew_counts_from_nothing() -> None:
+    metrics = Metrics()
+    playing, waiting = RelayState.PLAYING, RelayState.WAITING
+    metrics.show_relays([relay(1, playing, bytes_in=100, sessions=1)], lost_workers=0)
+    metrics.show_relays([relay(1, playing, bytes_in=150, sessions=1), relay(2, waiting)], lost_workers=1)
+    metrics.show_relays([relay(1, playing, bytes_in=20, sessions=1)], lost_workers=1)
+    value = metrics.registry.get_sample_value
+
+    assert value("muster_relay_received_bytes_total") == 170.0
+    assert value("muster_relay_sessions_total") == 1.0
+    assert value("muster_worker_restarts_total") == 1.0
+    assert value("muster_relays", {"state": "playing"}) == 1.0
+    assert value("muster_relays", {"state": "waiting"}) is None
+
+
+def test_transitions_are_added_by_state_before_and_after() -> None:
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.show_transitions({(State.ONLINE, State.OFFLINE): 3})
+    labels = {"before": "online", "after": "offline"}
+
+    assert metrics.registry.get_sample_value("muster_transitions_total", labels) == 6.0
