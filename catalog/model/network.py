@@ -62,9 +62,12 @@ class Authorisation:
     revoked_at: datetime | None = None
 
     def is_live(self, at: datetime) -> bool:
-        """Tell whether it holds at `at`: from its entry until just before its expiry or revocation."""
-        end = self.expires_at if self.revoked_at is None else min(self.expires_at, self.revoked_at)
-        return self.authorised_at <= at < end
+        """Tell whether it holds at the present instant `at`: not revoked, and before its expiry.
+
+        Entry and revocation are facts, not instants to wait for: a clock that was set back must neither suspend a
+        record nor revive a revoked one.
+        """
+        return self.revoked_at is None and at < self.expires_at
 
     def contains(self, network: Network) -> bool:
         """Tell whether `network` lies wholly inside, whatever the time."""

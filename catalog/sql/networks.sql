@@ -16,7 +16,7 @@ SELECT network_id, cidr, document, approver, authorised_by, authorised_at, expir
 -- $1: inet, the address; $2: timestamptz, now
 SELECT network_id, cidr, document, approver, authorised_by, authorised_at, expires_at, revoked_at
   FROM network
- WHERE cidr >>= $1 AND authorised_at <= $2 AND expires_at > $2 AND (revoked_at IS NULL OR revoked_at > $2)
+ WHERE cidr >>= $1 AND expires_at > $2 AND revoked_at IS NULL
  ORDER BY masklen(cidr) DESC, expires_at DESC, network_id DESC;
 
 -- name: network_revoke

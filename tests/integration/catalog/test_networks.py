@@ -74,7 +74,7 @@ async def test_the_database_and_memory_give_the_same_answer(database: Database, 
     found = {host: await covering_network(database, host, at) for host in HOSTS}
     memory = await load_authorised(database)
     assert found == {host: memory.covers(host, at) for host in HOSTS}
-    assert (found["10.1.2.3"] == narrow) == (seconds == 0)
+    assert (found["10.1.2.3"] == narrow) == (seconds < 1800)
 
 
 async def test_a_revoked_record_stays_on_record_and_covers_nothing(database: Database) -> None:
@@ -84,7 +84,8 @@ async def test_a_revoked_record_stays_on_record_and_covers_nothing(database: Dat
     await revoke_network(database, entered.network_id, person=PERSON, at=ended + timedelta(seconds=99))
     assert (await list_networks(database))[0].revoked_at == ended
     assert await covering_network(database, "10.1.0.1", ended) is None
-    assert await covering_network(database, "10.1.0.1", ended - timedelta(seconds=1)) is not None
+    # Nor does it revive when the clock is set back.
+    assert await covering_network(database, "10.1.0.1", ended - timedelta(seconds=1)) is None
 
 
 async def test_an_unknown_record_cannot_be_revoked(database: Database) -> None:
