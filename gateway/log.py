@@ -38,6 +38,9 @@ _RULES: Final = (
 _SECRET_NAMES: Final = re.compile(
     r"(?i)^(.*_)?(password|passwd|passphrase|secret|token|authorization|cookie|api_?key)$"
 )
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What would move a terminal's cursor or turn its text round; line breaks and tabs are no such thing."""
+
 _MAX_TEXT: Final = 16_384
 _MAX_DEPTH: Final = 6
 
@@ -65,13 +68,21 @@ def _redact_value(value: object, depth: int = 0) -> object:
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}… ({len(text)} characters)"
-    return redact(text)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", redact(text))
 
 
 def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Redact every field of the event, its message and traceback included."""
     return {
         key: MASK if _SECRET_NAMES.match(key) and value is not None else _redact_value(value)
+        for key, value in event.items()
+    }
+
+
+def _indent_event(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Indent what follows a line break, so that no text of a peer looks like a line of ours."""
+    return {
+        key: value.replace("\n", "\n    ") if isinstance(value, str) else value
         for key, value in event.items()
     }
 
@@ -100,9 +111,11 @@ def configure_logging(level: str, form: Literal["json", "console"], stream: Text
 def _formatter(form: Literal["json", "console"], *, colors: bool) -> logging.Formatter:
     # Tracebacks become text before the redaction, and never with local variables: those hold secrets.
     renderer: Processor
+    shaping: list[Processor] = []
     if form == "json":
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
+        shaping = [_indent_event]
         renderer = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback
         )
@@ -118,6 +131,7 @@ def _formatter(form: Literal["json", "console"], *, colors: bool) -> logging.For
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             _redact_event,
+            *shaping,
             renderer,
         ],
     )

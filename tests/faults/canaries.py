@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,29 @@ def processes(pid: int) -> dict[str, bytes]:
         except FileNotFoundError:
             continue
     return found
+
+
+def listening(pids: Iterable[int]) -> set[str]:
+    """Return the TCP and UDP addresses, in the kernel's hex form, at which processes can be reached."""
+    mine = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                mine.add(link.readlink().name)
+    found = set()
+    for kind, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        lines = Path(f"/proc/net/{kind}").read_text(encoding="ascii").splitlines()[1:]
+        for line in lines:
+            words = line.split()
+            if words[3] == state and f"socket:[{words[9]}]" in mine:
+                found.add(f"{kind} {words[1]}")
+    return found
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Return the files and folders below `folder` that another user could read or change."""
+    below = [folder, *folder.rglob("*")]
+    return [str(path) for path in below if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
 async def rows(muster: MusterProcess) -> dict[str, bytes]:

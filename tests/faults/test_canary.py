@@ -19,8 +19,10 @@ from tests.faults.canaries import (
     files,
     garbling,
     hits,
+    listening,
     misasking,
     needles,
+    open_to_others,
     pages,
     processes,
     put,
@@ -275,7 +277,11 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
         said["credential test"] = (await muster.run("credential", "test", "ref-2")).encode()
 
         assert muster.process is not None
-        said |= processes(muster.process.pid)
+        ours = processes(muster.process.pid)
+        said |= ours
+        sockets = listening({int(place.split("/")[2]) for place in ours})
+        assert sockets == {f"tcp 0100007F:{muster.port:04X}"}
+        assert open_to_others(tmp_path / "state") == []
         said |= await answers(muster, tokens)
         said |= await pages(muster, operator)
         said |= await rows(muster)

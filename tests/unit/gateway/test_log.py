@@ -183,3 +183,15 @@ def test_counted_keys_are_bounded_and_nothing_is_lost(caplog: pytest.LogCaptureF
         "queue_full: a x 1",
         "queue_full: c x 1",
     ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_peers_text_neither_moves_the_cursor_nor_forges_a_line(
+    form: Literal["json", "console"], stream: io.StringIO
+) -> None:
+    forged = "2026-01-01T00:00:00Z [error    ] forged"
+    configure_logging("info", form, stream)
+    logger.info("it said %s", f"\x1b[2J\x9b2J\r\u202e\n{forged}", extra={"said": f"x\n{forged}"})
+    lines = stream.getvalue().rstrip("\n").split("\n")
+    assert not any(line.startswith(forged) for line in lines)
+    assert all(character.isprintable() for line in lines for character in line)
