@@ -17,6 +17,7 @@ from adapters.rtsp.client import probe
 from gateway.clock import Clock
 from gateway.liveness import Liveness
 from gateway.metrics import Metrics
+from gateway.supervisor import isolated
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Prober:
 
     async def run(self) -> None:
         """Probe for ever; ends only by cancellation."""
+        self._running = 0
         async with asyncio.TaskGroup() as group:
             while True:
                 room = self._limits.concurrency - self._running
@@ -108,8 +110,17 @@ class Prober:
                         self._outcomes.unseen(source_id, at=self._clock.monotonic())
                     elif target is not None:
                         self._running += 1
-                        group.create_task(self._ask(source_id, target), name=f"probe-{source_id}")
+                        group.create_task(self._isolated(source_id, target), name=f"probe-{source_id}")
                 await self._clock.sleep(PAUSE)
+
+    async def _isolated(self, source_id: int, target: RtspTarget) -> None:
+        """Ask one source; a bug that its answer meets in us is no miss of its own, and stops nobody else's probe."""
+
+        def unseen() -> None:
+            self._metrics.probes.labels(result="own_fault").inc()
+            self._outcomes.unseen(source_id, at=self._clock.monotonic())
+
+        await isolated(f"probe of source {source_id}", lambda: self._ask(source_id, target), unseen)
 
     async def _ask(self, source_id: int, target: RtspTarget) -> None:
         try:

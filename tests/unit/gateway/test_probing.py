@@ -123,3 +123,14 @@ async def test_a_source_whose_path_is_lost_is_not_asked_at_all() -> None:
         await room.until(("unseen", 1))
 
     assert asked == []
+
+
+async def test_a_bug_of_ours_with_one_source_is_no_miss_and_stops_no_other_probe() -> None:
+    async with await asyncio.start_server(camera, "127.0.0.1", 0) as server:
+        there = RtspTarget("127.0.0.1", server.sockets[0].getsockname()[1], "/")
+        # A host that no part of the program lets in: the socket's own ValueError stands for any bug.
+        room = Room(RtspTarget("127.0.0.1\0", 554, "/"), there)
+        await room.until(("unseen", 1), ("alive", 2))
+
+    assert ("missed", 1) not in room.outcomes.facts
+    assert room.counted("own_fault") >= 1
