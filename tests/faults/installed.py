@@ -182,3 +182,15 @@ class NeverShown:
             c: s for c, s in self.seen.items() if c in set(codes) and any(state == each for each, _ in s)
         }
         assert not wrong, wrong
+
+
+async def watch(watched: NeverShown, duration: float) -> None:
+    """Look at what is shown for `duration` seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + duration
+
+    async def is_over() -> bool:
+        await watched.look()
+        return loop.time() >= end
+
+    await eventually(is_over, within=duration + 10, what="the time to watch")
