@@ -212,14 +212,8 @@ class Gateway:
         metrics = self._metrics
         metrics.evidence_queue.set(self._status.waiting)
         metrics.database_up.set(1 if self._status.is_stored else 0)
-        shown: dict[str, int] = {}
-        unknown: dict[str, int] = {}
-        for view in self._status.views():
-            shown[view.displayed] = shown.get(view.displayed, 0) + 1
-            if view.unknown is not None:
-                unknown[view.unknown] = unknown.get(view.unknown, 0) + 1
-        metrics.show_sources(shown)
-        metrics.show_unknown(unknown)
+        metrics.show_sources(self._status.views.shown)
+        metrics.show_unknown(self._status.views.unknown)
         metrics.show_transitions(self._status.take_transitions())
         metrics.show_relays(relays.snapshot(), lost_workers=relays.lost_workers)
 

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from catalog.model.connectivity import State
+from catalog.model.display import Displayed, UnknownReason
 from gateway.relay.protocol import RelayCounters
 from gateway.relay.view import RelaySnapshot
 
@@ -83,13 +84,13 @@ class Metrics:
             (self.relay_sessions, "sessions"),
         )
 
-    def show_sources(self, by_status: Mapping[str, int]) -> None:
+    def show_sources(self, by_status: Mapping[Displayed, int]) -> None:
         """Replace the counts of sources; a status that is missing is gone, not frozen."""
         self.sources.clear()
         for status, number in by_status.items():
             self.sources.labels(status=status).set(number)
 
-    def show_unknown(self, by_reason: Mapping[str, int]) -> None:
+    def show_unknown(self, by_reason: Mapping[UnknownReason, int]) -> None:
         """Replace the counts of unknown sources by reason."""
         self.unknown_sources.clear()
         for reason, number in by_reason.items():

@@ -6,19 +6,19 @@ and views get is what the catalog has acknowledged, never more. Owns one task's 
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
-from catalog.model.display import Lifecycle, UnknownReason
+from catalog.model.display import Displayed, Lifecycle, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
 from gateway.status_feed import StatusEvent, StatusFeed
 from gateway.status_journal import PENDING_LIMIT, StatusJournal
-from gateway.status_view import StatusView, Tracked, view_of_change, view_of_tracked
+from gateway.status_view import StatusView, StatusViews, Tracked, view_of_change, view_of_tracked
 from gateway.steady_time import SteadyTime
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class StatusService:
         self._time = SteadyTime(clock)
         self._flapping = flapping or FlappingRule()
         self._tracked: dict[int, Tracked] = {}
-        self._views: dict[int, StatusView] = {}
-        self._by_code: dict[str, int] = {}
+        self.views = StatusViews()
+        "The acknowledged status of every watched source."
         self._journal = StatusJournal(observations, clock, heartbeat=heartbeat, limit=pending_limit)
         self._transitions: Counter[tuple[State, State]] = Counter()
         self._sequence = 0
@@ -82,8 +82,9 @@ class StatusService:
             self._adopt(stored, now, UnknownReason.RESTART_GRACE)
         await self.flush()
         logger.info(
-            "watching %d sources, epoch %d",
+            "watching %d sources, %d of them unknown until they answer, epoch %d",
             len(self._tracked),
+            self.views.shown.get(Displayed.UNKNOWN, 0),
             self._epoch,
             extra={"action": "status_started"},
         )
@@ -93,10 +94,8 @@ class StatusService:
         stored = {status.source_id: status for status in await self._observations.load()}
         now = self._clock.monotonic()
         for source_id in self._tracked.keys() - stored.keys():
-            tracked = self._tracked.pop(source_id)
-            self._views.pop(source_id, None)
-            if tracked.gb_id is not None and self._by_code.get(tracked.gb_id) == source_id:
-                del self._by_code[tracked.gb_id]
+            del self._tracked[source_id]
+            self.views.forget(source_id)
             self._journal.forget(source_id)
             self._liveness.forget(source_id)
         for source_id, status in stored.items():
@@ -108,8 +107,6 @@ class StatusService:
                 self._rename(known, status)
 
     def _rename(self, known: Tracked, status: StoredStatus) -> None:
-        if known.gb_id is not None and self._by_code.get(known.gb_id) == known.source_id:
-            del self._by_code[known.gb_id]
         known.district, known.gb_id, known.lifecycle = status.district, status.gb_id, status.lifecycle
         self._show(known)
 
@@ -379,7 +376,11 @@ class StatusService:
                 detail=detail or {},
             )
         )
-        logger.info(
+        logger.log(
+            # A restart opens and closes an unknown interval of every source: that is one line, not 100,000.
+            logging.DEBUG
+            if kind.startswith("unknown_") or reason == UnknownReason.RESTART_GRACE
+            else logging.INFO,
             "source %d: %s%s -> %s%s since %s",
             tracked.source_id,
             kind,
@@ -426,7 +427,7 @@ class StatusService:
             if tracked is None:
                 continue
             view = view_of_change(change, tracked)
-            self._set_view(view)
+            self.views.put(view)
             self.feed.publish(StatusEvent.of(change, view.displayed, tracked.gb_id))
         # A contact may be shown at once unless newer, unacknowledged changes of its source wait.
         waiting = self._journal.sources()
@@ -438,25 +439,15 @@ class StatusService:
     # -- views ---------------------------------------------------------------------------------------------------
 
     def _show(self, tracked: Tracked) -> None:
-        self._set_view(view_of_tracked(tracked))
-
-    def _set_view(self, view: StatusView) -> None:
-        self._views[view.source_id] = view
-        if view.gb_id is not None:
-            self._by_code[view.gb_id] = view.source_id
+        self.views.put(view_of_tracked(tracked))
 
     def view(self, source_id: int) -> StatusView | None:
         """Return the acknowledged status of a source, or None if it is not watched here."""
-        return self._views.get(source_id)
+        return self.views.of(source_id)
 
     def view_by_code(self, gb_id: str) -> StatusView | None:
         """Return the acknowledged status of the source with this 20-digit code, or None."""
-        source_id = self._by_code.get(gb_id)
-        return None if source_id is None else self._views.get(source_id)
-
-    def views(self) -> Iterator[StatusView]:
-        """Yield the acknowledged status of every watched source."""
-        yield from list(self._views.values())
+        return self.views.by_code(gb_id)
 
 
 def _names(status: Tracked | StoredStatus) -> tuple[str, str | None, Lifecycle]:

@@ -1,6 +1,7 @@
 """What is held of one source while it is watched, and the acknowledged view of it that others get."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -47,6 +48,61 @@ class StatusView:
     last_positive_at: datetime | None
     flapping: bool
     obstacle: str | None
+
+
+class StatusViews:
+    """All views, found by source and by code, and counted as they change."""
+
+    def __init__(self) -> None:
+        self._views: dict[int, StatusView] = {}
+        self._by_code: dict[str, int] = {}
+        self._shown: Counter[Displayed] = Counter()
+        self._unknown: Counter[UnknownReason] = Counter()
+
+    def __iter__(self) -> Iterator[StatusView]:
+        return iter(list(self._views.values()))
+
+    def put(self, view: StatusView) -> None:
+        """Show `view` in place of an earlier one of its source."""
+        self.forget(view.source_id)
+        self._views[view.source_id] = view
+        if view.gb_id is not None:
+            self._by_code[view.gb_id] = view.source_id
+        self._count(view, 1)
+
+    def forget(self, source_id: int) -> None:
+        """Show nothing of a source any longer."""
+        view = self._views.pop(source_id, None)
+        if view is None:
+            return
+        # Another source may bear the code by now.
+        if view.gb_id is not None and self._by_code.get(view.gb_id) == source_id:
+            del self._by_code[view.gb_id]
+        self._count(view, -1)
+
+    def of(self, source_id: int) -> StatusView | None:
+        """Return the view of a source, or None."""
+        return self._views.get(source_id)
+
+    def by_code(self, gb_id: str) -> StatusView | None:
+        """Return the view of the source with this 20-digit code, or None."""
+        source_id = self._by_code.get(gb_id)
+        return None if source_id is None else self._views.get(source_id)
+
+    @property
+    def shown(self) -> Mapping[Displayed, int]:
+        """How many sources display which status; none is left out."""
+        return {status: number for status, number in self._shown.items() if number}
+
+    @property
+    def unknown(self) -> Mapping[UnknownReason, int]:
+        """How many sources cannot be seen, by reason, whatever they display."""
+        return {reason: number for reason, number in self._unknown.items() if number}
+
+    def _count(self, view: StatusView, by: int) -> None:
+        self._shown[view.displayed] += by
+        if view.unknown is not None:
+            self._unknown[view.unknown] += by
 
 
 def view_of_tracked(tracked: Tracked) -> StatusView:

@@ -511,14 +511,14 @@ async def test_unknown_of_a_suspected_common_cause_is_closed_without_trace_when_
             bench.service.missed(source, at=bench.clock.monotonic(), cause="unreachable")
     bench.service.judge()
     await bench.service.flush()
-    suspected = {view.unknown for view in bench.service.views()}
+    suspected = {view.unknown for view in bench.service.views}
     bench.clock.advance(300)
     bench.service.judge()
     await bench.service.flush()
 
     assert suspected == {UnknownReason.COMMON_CAUSE_SUSPECTED}
-    assert {view.displayed for view in bench.service.views()} == {Displayed.OFFLINE}
-    assert {view.since for view in bench.service.views()} == {NOW + timedelta(seconds=61)}
+    assert {view.displayed for view in bench.service.views} == {Displayed.OFFLINE}
+    assert {view.since for view in bench.service.views} == {NOW + timedelta(seconds=61)}
     assert await overlays(database) == []
     assert await rollups_differ_from_a_recount(database) == []
 

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.base import RtspTarget, SourceKey
 from catalog.model.connectivity import State
+from catalog.model.display import Displayed, UnknownReason
 from gateway.metrics import Metrics
 from gateway.relay.protocol import RelayState
 from gateway.relay.spec import RelaySpec
@@ -18,8 +19,8 @@ ALLOWED_LABELS = {"status", "before", "after", "result", "state", "reason", "le"
 
 def test_counts_of_sources_are_replaced_as_a_whole() -> None:
     metrics = Metrics()
-    metrics.show_sources({"online": 2, "offline": 1})
-    metrics.show_sources({"online": 3})
+    metrics.show_sources({Displayed.ONLINE: 2, Displayed.OFFLINE: 1})
+    metrics.show_sources({Displayed.ONLINE: 3})
     text = metrics.render().decode()
     assert 'muster_sources{status="online"} 3.0' in text
     assert "offline" not in text
@@ -33,8 +34,8 @@ def test_two_instances_do_not_share_anything() -> None:
 
 def test_no_label_can_carry_a_source() -> None:
     metrics = Metrics()
-    metrics.show_sources({"online": 1})
-    metrics.show_unknown({"restart_grace": 1})
+    metrics.show_sources({Displayed.ONLINE: 1})
+    metrics.show_unknown({UnknownReason.RESTART_GRACE: 1})
     metrics.transitions.labels(before="online", after="offline").inc()
     metrics.probes.labels(result="alive").inc()
     metrics.relays.labels(state="up").set(1)
