@@ -88,7 +88,10 @@ def video_payloads(packets: list[Packet]) -> tuple[list[bytes], SequenceTracker]
 
 @pytest.mark.parametrize("codec", ["H264", "H265", "JPEG"])
 async def test_a_plain_camera_is_pulled_without_a_gap(codec: str) -> None:
-    async with gst_camera("--codec", codec) as camera, open_pull(camera.target(), None, SessionOptions()) as pull:
+    async with (
+        gst_camera("--codec", codec) as camera,
+        open_pull(camera.target(), None, SessionOptions()) as pull,
+    ):
         packets = await packets_of(pull, 120)
         # Beside the pull, not before it: this server shares one pipeline, and answers 503 while
         # it takes down the one that a DESCRIBE just left.
