@@ -77,7 +77,7 @@ async def assert_answers(muster: MusterProcess) -> None:
     ready = await ask(muster, "GET", "/readyz")
     assert ready.status == 503
     for write in (
-        await ask(muster, "PATCH", "/api/v1/sources/1", {"name": "door"}),
+        await ask(muster, "PATCH", "/api/v1/sources/1", {"audio_enabled": False}),
         await ask(muster, "POST", "/api/v1/networks", NETWORK),
         await ask(muster, "POST", "/api/v1/rolls", data=b"unit,system\n", content_type="text/csv"),
     ):
