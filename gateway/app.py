@@ -27,10 +27,11 @@ from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
 from gateway.enrolment.specs import SpecBuilder
+from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
 from gateway.opening import muster_version, open_for_service, open_vault
-from gateway.own_paths import LinuxKernel, OwnPaths
+from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds

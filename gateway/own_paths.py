@@ -6,47 +6,18 @@ and its silence is ours (status model 4.3, `own_network_down`), while sources be
 ever. Asks the kernel only; sends nothing.
 """
 
-import fcntl
 import ipaddress
 import logging
-import socket
-import struct
 from collections.abc import Iterable
-from enum import Enum
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.clock import Clock
+from gateway.interfaces import Kernel, Link, NoRoute
 
 logger = logging.getLogger(__name__)
 
 MISSING_FOR: Final = 300.0
 """Seconds after which an interface that is gone altogether is taken as removed on purpose."""
-
-_SIOCGIFFLAGS: Final = 0x8913
-_SIOCGIFADDR: Final = 0x8915
-_IFF_UP: Final = 0x1
-_IFF_RUNNING: Final = 0x40
-
-
-class Link(Enum):
-    """How an interface stands."""
-
-    UP = "up"
-    DOWN = "down"
-    MISSING = "missing"
-
-
-class Kernel(Protocol):
-    """What the kernel knows of routes and interfaces."""
-
-    def interface_to(self, host: str) -> str | None:
-        """Return the name of the interface that leads to the IP address now, or None without a route."""
-        ...
-
-    def link(self, interface: str) -> Link:
-        """Return how an interface stands."""
-        ...
 
 
 class OwnPaths:
@@ -65,7 +36,10 @@ class OwnPaths:
             known = self._interface.get(place)
             if known is not None and self._is_lost(known):
                 continue
-            present = self._kernel.interface_to(host)
+            try:
+                present = self._kernel.interface_to(host)
+            except NoRoute:
+                continue
             if present is not None:
                 self._interface[place] = present
 
@@ -90,61 +64,6 @@ class OwnPaths:
         )
         self._interface = {place: name for place, name in self._interface.items() if name != interface}
         return False
-
-
-class LinuxKernel:
-    """The kernel of this machine."""
-
-    def __init__(self, ipv6_addresses: Path = Path("/proc/net/if_inet6")) -> None:
-        self._ipv6_addresses = ipv6_addresses
-
-    def interface_to(self, host: str) -> str | None:
-        """Return the interface that leads to `host`; a datagram socket is connected, and nothing is sent."""
-        address = ipaddress.ip_address(host)
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as asking:
-                asking.connect((host, 9))
-                local = ipaddress.ip_address(asking.getsockname()[0])
-        except OSError:
-            return None
-        if local.is_loopback:
-            return "lo"
-        return self._carrier_of(local)
-
-    def _carrier_of(self, local: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
-        if local.version == 6:
-            return self._ipv6_carrier_of(local.packed.hex())
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            for _, name in socket.if_nameindex():
-                answer = _ioctl(asking, _SIOCGIFADDR, name)
-                if answer is not None and answer[20:24] == local.packed:
-                    return name
-        return None
-
-    def _ipv6_carrier_of(self, local: str) -> str | None:
-        try:
-            lines = self._ipv6_addresses.read_text(encoding="ascii").splitlines()
-        except OSError:
-            return None
-        return next((line.split()[-1] for line in lines if line.startswith(local)), None)
-
-    def link(self, interface: str) -> Link:
-        """Return how an interface stands: up means that it also has a carrier."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            answer = _ioctl(asking, _SIOCGIFFLAGS, interface)
-        if answer is None:
-            return Link.MISSING
-        (flags,) = struct.unpack_from("H", answer, 16)
-        return Link.UP if flags & _IFF_UP and flags & _IFF_RUNNING else Link.DOWN
-
-
-def _ioctl(asking: socket.socket, request: int, interface: str) -> bytes | None:
-    """Ask for one property of an interface; None when there is no such interface or it has none."""
-    try:
-        return fcntl.ioctl(asking.fileno(), request, struct.pack("256s", interface.encode()[:15]))
-    except OSError:
-        return None
 
 
 def neighbourhood(host: str) -> str:

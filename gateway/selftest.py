@@ -4,16 +4,11 @@ Answers the one question that keeps an outage of ours from being charged to a si
 """
 
 import asyncio
-import errno
-import fcntl
-import ipaddress
 import logging
-import socket
-import struct
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
+from gateway.interfaces import Kernel, Link, LinuxKernel, NoRoute
 from gateway.liveness import SelfTest
 
 logger = logging.getLogger(__name__)
@@ -22,9 +17,6 @@ SAMPLE: Final = 32
 """Hosts whose route is looked at, at most; a route is asked of the kernel, nothing is sent."""
 
 REFERENCE_TIMEOUT: Final = 3.0
-
-_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
-_SIOCGIFADDR: Final = 0x8915
 
 Reference = tuple[str, int]
 """Host and TCP port of a machine that should always accept a connection."""
@@ -39,7 +31,7 @@ class OwnNetwork:
         *,
         references: Iterable[Reference] = (),
         superiors: Callable[[], Sequence[Reference]] = tuple,
-        interfaces: Path = Path("/sys/class/net"),
+        kernel: Kernel | None = None,
     ) -> None:
         """Prepare.
 
@@ -47,12 +39,12 @@ class OwnNetwork:
             hosts: gives IP addresses of sources; to one of them a route must exist over an interface that is up.
             references: machines of ours; when all are silent, it is us.
             superiors: the central platforms; asked only when many sources went silent together.
-            interfaces: where the kernel shows its interfaces.
+            kernel: knows routes and interfaces; this machine's when not given.
         """
         self._hosts = hosts
         self._references = tuple(references)
         self._superiors = superiors
-        self._interfaces = interfaces
+        self._kernel = kernel or LinuxKernel()
 
     async def is_up(self) -> bool:
         """Return whether a route of ours stands and, where references are configured, at least one answers."""
@@ -84,11 +76,12 @@ class OwnNetwork:
     def fault_towards(self, host: str) -> str | None:
         """Return what is wrong with our own way to the IP address `host`, or None; nothing is sent."""
         try:
-            local = _local_address(host)
-        except OSError as error:
-            return f"no route to {host}" if error.errno in _NO_ROUTE else None
-        name = _interface_of(local)
-        return f"interface {name} is down" if name is not None and self._is_down(name) else None
+            interface = self._kernel.interface_to(host)
+        except NoRoute as error:
+            return str(error)
+        if interface is None or self._kernel.link(interface) is Link.UP:
+            return None
+        return f"interface {interface} is down"
 
     def _route_fault(self) -> str | None:
         """Return what is wrong with all our ways to the sources; one of several says nothing about the others."""
@@ -98,36 +91,6 @@ class OwnNetwork:
             if fault is None:
                 return None
         return fault
-
-    def _is_down(self, name: str) -> bool:
-        try:
-            state = (self._interfaces / name / "operstate").read_text(encoding="ascii").strip()
-        except OSError:
-            return False
-        return state in ("down", "lowerlayerdown", "notpresent")
-
-
-def _local_address(host: str) -> str:
-    """Return the local address that the kernel would use towards `host`; sends nothing."""
-    version = ipaddress.ip_address(host).version
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, 9))
-        return str(probe.getsockname()[0])
-
-
-def _interface_of(address: str) -> str | None:
-    """Return the name of the interface that carries an IPv4 address, or None where it cannot be told."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode()[:15])
-            try:
-                answer = fcntl.ioctl(asking.fileno(), _SIOCGIFADDR, request)
-            except OSError:
-                continue  # an interface without an IPv4 address
-            if socket.inet_ntoa(answer[20:24]) == address:
-                return name
-    return None
 
 
 async def _any_answers(references: Iterable[Reference]) -> bool:

@@ -66,7 +66,7 @@ NEVER_CONNECTED: Final = (
     Column("行政区划", "district", "place.district"),
     Column("编码", "gb_id", "gb_id"),
     Column("名称", "name", "name"),
-    Column("应联网日期", "due_on", "due_on"),
+    Column("应接入日期", "due_on", "due_on"),
     Column("依据", "basis", "basis"),
     Column("逾期天数", "days_overdue", "days_overdue"),
     Column("子状态", "substate", "substate"),

@@ -1,6 +1,7 @@
 """Paths to the sources over interfaces that come and go."""
 
-from gateway.own_paths import MISSING_FOR, Link, LinuxKernel, OwnPaths
+from gateway.interfaces import Link, LinuxKernel
+from gateway.own_paths import MISSING_FOR, OwnPaths
 from tests.clock import HandClock
 
 CAMERA, OTHER = "10.1.2.11", "10.9.9.1"

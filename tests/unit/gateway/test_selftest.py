@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from gateway.interfaces import Link, LinuxKernel
 from gateway.liveness import SelfTest
 from gateway.selftest import OwnNetwork
 
@@ -20,10 +20,11 @@ async def reference() -> AsyncIterator[tuple[str, int]]:
         yield server.sockets[0].getsockname()[:2]
 
 
-def interfaces(folder: Path, state: str) -> Path:
-    (folder / "lo").mkdir()
-    (folder / "lo" / "operstate").write_text(state, encoding="ascii")
-    return folder
+class Broken(LinuxKernel):
+    """This machine, were its loopback down."""
+
+    def link(self, interface: str) -> Link:
+        return Link.DOWN
 
 
 def asking(hosts: Sequence[str], **options: object) -> OwnNetwork:
@@ -37,8 +38,8 @@ async def test_routes_over_an_interface_that_is_up_are_well() -> None:
     assert await own.judge_suspicion() is SelfTest.NOT_OURS
 
 
-async def test_an_interface_that_is_down_is_our_fault(tmp_path: Path) -> None:
-    own = asking(["127.0.0.1"], interfaces=interfaces(tmp_path, "down"))
+async def test_an_interface_that_is_down_is_our_fault() -> None:
+    own = asking(["127.0.0.1"], kernel=Broken())
 
     assert own.fault_towards("127.0.0.1") == "interface lo is down"
     assert not await own.is_up()
@@ -66,8 +67,8 @@ async def test_superiors_are_asked_only_about_a_suspicion() -> None:
     assert await own.judge_suspicion() is SelfTest.OURS
 
 
-async def test_one_way_of_ours_that_is_broken_blinds_us_to_nobody_else(tmp_path: Path) -> None:
-    own = asking(["127.0.0.1", UNTELLABLE], interfaces=interfaces(tmp_path, "down"))
+async def test_one_way_of_ours_that_is_broken_blinds_us_to_nobody_else() -> None:
+    own = asking(["127.0.0.1", UNTELLABLE], kernel=Broken())
 
     assert own.fault_towards("127.0.0.1") is not None
     assert await own.is_up()
