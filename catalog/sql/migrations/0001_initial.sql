@@ -350,6 +350,7 @@ CREATE TABLE site_rollup (
 CREATE INDEX site_rollup_never ON site_rollup (district, due_on) WHERE n_never > 0;
 CREATE INDEX site_rollup_offline ON site_rollup (district, site_id)
   WHERE n_online = 0 AND n_degraded = 0 AND n_unknown = 0 AND n_offline > 0;
+COMMENT ON COLUMN site_rollup.offline_since IS 'When the last of its sources went offline, while none is seen to be there and none is unknown.';
 COMMENT ON TABLE site_rollup IS 'Displayed states counted per site, kept by the same statements that change them. n_must counts every counted source.';
 
 CREATE TABLE district_rollup (
@@ -555,7 +556,7 @@ CREATE FUNCTION apply_changes(
       FROM old WHERE old_suspended IS NOT NULL AND suspended IS DISTINCT FROM old_suspended
                  AND suspended_at > old_suspended_since),
   shown AS (
-    SELECT site_id, district, since, old_state, state,
+    SELECT site_id, district, since, old_since, old_state, state,
            displayed_state(old_state, old_unknown, old_suspended) AS was,
            displayed_state(state, unknown, suspended) AS now
       FROM old WHERE counted),
@@ -568,15 +569,20 @@ CREATE FUNCTION apply_changes(
            sum((now = 'unknown')::int - (was = 'unknown')::int) AS unknown,
            sum((now = 'suspended')::int - (was = 'suspended')::int) AS suspended,
            min(since) FILTER (WHERE old_state = 'never_connected' AND state <> 'never_connected') AS first_at,
-           max(since) AS at
+           max(CASE WHEN state = old_state THEN old_since ELSE since END) FILTER (WHERE now = 'offline') AS offline_at
       FROM shown GROUP BY site_id, district),
   rolled AS (
     UPDATE site_rollup r
        SET n_never = n_never + d.never, n_online = n_online + d.online, n_degraded = n_degraded + d.degraded,
            n_offline = n_offline + d.offline, n_unknown = n_unknown + d.unknown, n_suspended = n_suspended + d.suspended,
            first_connected_at = least(r.first_connected_at, d.first_at),
-           offline_since = CASE WHEN n_online + d.online = 0 AND n_degraded + d.degraded = 0 AND n_offline + d.offline > 0
-                                THEN coalesce(r.offline_since, d.at) END
+           offline_since =
+             CASE WHEN n_online + d.online = 0 AND n_degraded + d.degraded = 0 AND n_unknown + d.unknown = 0
+                       AND n_offline + d.offline > 0
+                  THEN greatest(d.offline_at, (SELECT max(c.since) FROM connectivity c
+                                                WHERE c.site_id = d.site_id AND c.counted AND c.state = 'offline'
+                                                  AND c.suspended_reason IS NULL
+                                                  AND NOT EXISTS (SELECT FROM old o WHERE o.source_id = c.source_id))) END
       FROM delta d WHERE d.site_id = r.site_id
     RETURNING r.district, d.never, d.online, d.degraded, d.offline, d.unknown, d.suspended),
   by_district AS (
@@ -603,7 +609,8 @@ CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $
          count(*) FILTER (WHERE shown = 'degraded'), count(*) FILTER (WHERE shown = 'offline'),
          count(*) FILTER (WHERE shown = 'unknown'), count(*) FILTER (WHERE shown = 'suspended'),
          min(first_connected_at),
-         CASE WHEN count(*) FILTER (WHERE shown IN ('online', 'degraded')) = 0 THEN max(since) FILTER (WHERE shown = 'offline') END
+         CASE WHEN count(*) FILTER (WHERE shown IN ('online', 'degraded', 'unknown')) = 0
+              THEN max(since) FILTER (WHERE shown = 'offline') END
     FROM site s
     LEFT JOIN LATERAL (
       SELECT min(due_on) AS due_on FROM duty
