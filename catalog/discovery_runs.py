@@ -4,6 +4,7 @@ The process that leads a run holds an advisory lock of PostgreSQL on a connectio
 the process, however that ends, so a run that says `running` and whose lock is free was abandoned.
 """
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import AsyncIterator
@@ -124,7 +125,8 @@ async def hold_run(database: Database, new: NewRun, *, limit: int, at: datetime)
     """
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(database.raw_connection())
-        async with connection.transaction():
+        # BEGIN and COMMIT have no limit of their own on this connection.
+        async with asyncio.timeout(2 * COMMAND_TIMEOUT), connection.transaction():
             run_id = await _begin(_statements(database, connection), new, limit, at)
         # Committed, and the lock was taken before anybody could see the row.
         yield RunHold(database, stack, connection, run_id)

@@ -77,7 +77,9 @@ async def listen(database: Database, channel: str, *, quiet: float = QUIET) -> A
         notifications = Notifications(connection, database.place, quiet)
         connection.add_termination_listener(notifications.terminated)
         try:
-            await connection.add_listener(channel, notifications.notified)
+            # The connection has no limit of its own, and a dead line would never answer.
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await connection.add_listener(channel, notifications.notified)
             yield notifications
         finally:
             connection.remove_termination_listener(notifications.terminated)
