@@ -170,8 +170,8 @@ class StatusService:
         was_unknown = tracked.unknown
         if was_unknown is not None:
             tracked.unknown, tracked.unknown_since = None, None
-        if tracked.connectivity.state is State.OFFLINE:
-            # What went wrong while it was away says nothing about it now; whoever measures it tells it again.
+        if tracked.connectivity.state is State.OFFLINE or was_unknown is not None:
+            # What went wrong while it or we were away says nothing about it now; whoever measures it tells it again.
             tracked.waiting.clear()
         self._take(tracked, evidence, at, unknown_closed=was_unknown, detail=detail)
         for reason, since in list(tracked.waiting.items()):

@@ -556,3 +556,20 @@ async def test_a_change_that_the_database_refuses_holds_up_no_other(database: Da
     assert [kind for kind, _, _ in await facts(database, third)] == ["connected"]
     assert await facts(database, second) == []
     assert await rollups_differ_from_a_recount(database) == []
+
+
+async def test_media_that_our_own_outage_cut_is_not_held_against_the_source(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    bench = await begin(database)
+    await bench.connect(source)
+    bench.service.own_network(False)
+    bench.clock.advance(15)
+    bench.service.impaired(source, DegradeReason.NO_MEDIA, at=bench.clock.monotonic())
+    for _ in range(4):
+        await bench.probe(source, answers=False)
+    away = bench.shown(source)
+    bench.service.own_network(True)
+    await bench.probe(source, answers=True)
+
+    assert (away, bench.shown(source)) == (Displayed.UNKNOWN, Displayed.ONLINE)
+    assert [row[0] for row in await history(database, source)] == ["never_connected"]
