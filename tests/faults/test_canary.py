@@ -221,6 +221,7 @@ async def import_wrong_roll(muster: MusterProcess, token: str) -> dict[str, byte
 
 
 async def crash_a_worker(muster: MusterProcess) -> None:
+    await eventually(lambda: len(muster.workers()) == 1, what="a worker")
     [worker] = muster.workers()
     os.kill(worker, signal.SIGKILL)
 
