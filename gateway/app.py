@@ -22,6 +22,7 @@ from gateway.api.app import build_api, serve_api
 from gateway.api.services import ApiServices
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, split_host_port
+from gateway.descriptors import raise_file_limit
 from gateway.desks import CredentialTrials, OnDemandRelays
 from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
@@ -59,6 +60,7 @@ def serve(config: Config) -> int:
     Raises:
         CatalogError: the catalog could not be opened.
     """
+    raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config))
 

@@ -68,8 +68,8 @@ class ProbeLimits:
 
     timeout: float = 10.0
     "Seconds for one probe, connection included."
-    concurrency: int = 256
-    "Probes at once."
+    concurrency: int = 2048
+    "Probes at once: so many can time out every `timeout` seconds before the others are asked late."
     is_lost: Callable[[str], bool] = _nothing_is_lost
     "Tells of an IP address whether our own path to it is lost; then it is not asked."
     own_fault: Callable[[str], str | None] = _no_fault

@@ -191,6 +191,7 @@ class PullEvents:
                 self._pulls.fail(pull, event.cause)
             return
         session.verified_seconds, session.verified_frames = event.received, event.frames
+        session.verified_bitrate = round(8 * event.bytes / event.received) if event.received else 0
         self._delivers(pull, session)
         if not pull.is_connected:
             self._pulls.verified(pull)
@@ -211,6 +212,7 @@ class PullEvents:
             "height": session.height,
             "seconds": round(session.verified_seconds, 1),
             "frames": session.verified_frames,
+            "bitrate": session.verified_bitrate,
             "authenticated": session.proof.is_authenticated,
             "superior": sink.name if sink is not None else None,
         }

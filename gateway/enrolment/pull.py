@@ -82,6 +82,8 @@ class Session:
     height: int = 0
     verified_seconds: float = 0.0
     verified_frames: int = 0
+    verified_bitrate: int = 0
+    "Bits per second of the verified video."
     sink: SinkState = SinkState.NONE
     video_told: bool = False
     "Whether the status has heard that this pull delivers."

@@ -57,8 +57,6 @@ class Pulls:
         self._awaiting: set[int] = set()
         "Verified sources on demand that the superior has not taken yet."
         self._leased: set[int] = set()
-        self._troubled: set[int] = set()
-        "Sources with an open degrade reason."
         self._later: list[tuple[float, int, int]] = []
         self._ready: Final = (deque[tuple[int, int]](), deque[tuple[int, int]](), deque[tuple[int, int]]())
         "Lanes: connected sources, first tries, further tries."
@@ -112,7 +110,7 @@ class Pulls:
         if pull.session is not None:
             self._leave(pull, pull.session)
             self.ports.relays.stop(SourceKey(source_id), "off_the_roll")
-        for known in (self._verifying, self._stopping, self._awaiting, self._leased, self._troubled):
+        for known in (self._verifying, self._stopping, self._awaiting, self._leased):
             known.discard(source_id)
 
     def want(self, source_id: int, duration: float) -> str | None:
@@ -370,30 +368,28 @@ class Pulls:
         """Tell that a degrade reason of a connected source is open."""
         if pull.is_connected:
             pull.open_reasons.add(reason)
-            self._troubled.add(pull.plan.source_id)
             self.ports.status.impaired(pull.plan.source_id, reason, at=self.now())
 
     def restore(self, pull: Pull, reason: DegradeReason) -> None:
         """Tell that a degrade reason of a connected source is closed, also one from before our start."""
         if pull.is_connected:
             pull.open_reasons.discard(reason)
-            if not pull.open_reasons:
-                self._troubled.discard(pull.plan.source_id)
             self.ports.status.restored(pull.plan.source_id, reason, at=self.now())
 
-    def reassert(self) -> None:
-        """Look anew at every running pull, and tell again what is open.
+    def reassert(self) -> Iterator[None]:
+        """Look anew at every running pull, and tell again what is open; pauses after each pull for others' turns.
 
         An authorisation may have ended meanwhile; and a source that was offline between has lost its reasons. One
         that gives no video try after try, for whatever cause, is degraded as soon as it answers a probe.
         """
-        now = self.now()
         for pull in self:
+            if self._pulls.get(pull.plan.source_id) is not pull:
+                continue  # forgotten in a pause
             if pull.session is not None:
                 self.settle(pull)
-            if pull.failure is not None and pull.failures >= TRIES_WITHOUT_VIDEO and pull.is_wanted(now):
+            is_wanted = pull.is_wanted(self.now())
+            if pull.failure is not None and pull.failures >= TRIES_WITHOUT_VIDEO and is_wanted:
                 self.impair(pull, DegradeReason.NO_MEDIA)
-        for source_id in self._troubled:
-            pull = self._pulls[source_id]
             for reason in sorted(pull.open_reasons):
-                self.ports.status.impaired(source_id, reason, at=self.now())
+                self.ports.status.impaired(pull.plan.source_id, reason, at=self.now())
+            yield

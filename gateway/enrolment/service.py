@@ -38,6 +38,9 @@ PAUSE: Final = 0.25
 REASSERT: Final = 60.0
 """Seconds between two looks at every running pull: an authorisation that ended stops its relays within them."""
 
+REASSERTED_AT_ONCE: Final = 200
+"""Pulls looked at before others get their turn; 5 ms."""
+
 DEBOUNCE: Final = 0.5
 """Seconds in which changes are gathered before the plans are read again."""
 
@@ -238,4 +241,6 @@ class Enrolment:
             self._pulls.look()
             if self._clock.monotonic() - reasserted >= REASSERT:
                 reasserted = self._clock.monotonic()
-                self._pulls.reassert()
+                for number, _ in enumerate(self._pulls.reassert(), start=1):
+                    if number % REASSERTED_AT_ONCE == 0:
+                        await asyncio.sleep(0)

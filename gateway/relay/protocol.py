@@ -127,6 +127,8 @@ class VerificationFinished:
     "Seconds of video without a gap up to now."
     frames: int
     "Frames in these seconds."
+    bytes: int = 0
+    "Bytes of media in these seconds, headers included."
 
 
 @dataclass(frozen=True)

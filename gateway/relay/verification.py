@@ -78,6 +78,7 @@ class Verification:
         self._first_at = 0.0
         self._last_at = 0.0
         self._frames = 0
+        self._bytes = 0
         self._attempts = 0
         self._key_seen = False
         self._decoded: Decoded | None = None
@@ -89,6 +90,7 @@ class Verification:
         self._last_at = chunk.at
         self._first_at = self._first_at or chunk.at
         self._frames += len(chunk.pictures)
+        self._bytes += len(chunk.data)
         self._key_seen = self._key_seen or bool(chunk.keys)
         if self._decoded is None and self._attempts < MAX_ATTEMPTS and not self._pictures.full():
             frames = self._collector.take(chunk)
@@ -101,7 +103,7 @@ class Verification:
         if self.passed:
             return
         if gap:
-            self._first_at, self._frames = 0.0, 0
+            self._first_at, self._frames, self._bytes = 0.0, 0, 0
         if self._received >= self._needed and self._decoded is not None:
             self.passed = True
             self._finish("")
@@ -148,6 +150,12 @@ class Verification:
             self._tell_key_frame()
         self._reporter.report(
             VerificationFinished(
-                *self._reporter.times(), self.passed, cause, self._needed, self._received, self._frames
+                *self._reporter.times(),
+                self.passed,
+                cause,
+                self._needed,
+                self._received,
+                self._frames,
+                self._bytes,
             )
         )

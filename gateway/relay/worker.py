@@ -21,6 +21,7 @@ import uvloop
 
 from adapters.base import SourceKey
 from gateway.clock import Clock, SystemClock
+from gateway.descriptors import raise_file_limit
 from gateway.relay.facts import Reporter, Totals
 from gateway.relay.link import EventLink, LinkLogHandler
 from gateway.relay.protocol import (
@@ -196,13 +197,6 @@ def die_with_parent(control: socket.socket) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
-
-
-def raise_file_limit() -> None:
-    """Allow as many descriptors as this process may have: a relay takes two, over UDP up to six."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> int:

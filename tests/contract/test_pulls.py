@@ -34,6 +34,7 @@ def test_a_source_that_never_connected_is_verified_and_runs_on() -> None:
     assert bench.status.kinds() == ["seen", "connected"]
     assert (bench.pull().phase, bench.relays.stopped) == (Phase.RUNNING, [])
     assert bench.status.details[7]["seconds"] == 10.4
+    assert bench.status.details[7]["bitrate"] == 4_000_000
 
 
 def test_playing_alone_connects_nothing() -> None:
@@ -251,7 +252,7 @@ def test_a_relay_whose_authorisation_ended_is_stopped_within_a_look_at_all() -> 
     bench.pulls.conditions = Conditions(networks(expires_at=NOW + timedelta(seconds=30)))
     bench.put(CONNECTED)
     bench.pass_time(31)
-    bench.pulls.reassert()
+    bench.reassert()
     assert bench.relays.stopped == [(7, "network_not_authorised")]
     assert bench.obstacle() == "network_not_authorised"
 
@@ -360,7 +361,7 @@ def test_a_connected_source_that_refuses_us_is_degraded_until_it_takes_us_again(
     bench.end("authentication_failed", retryable=False, refusals=2, status=401)
     assert bench.status.kinds() == ["impaired authentication_failed"]
     bench.status.facts.clear()
-    bench.pulls.reassert()
+    bench.reassert()
     assert bench.status.kinds() == ["impaired authentication_failed"]
     bench.pass_time(1820)
     bench.play(authenticated=True)
@@ -478,7 +479,7 @@ def test_a_source_whose_relay_is_switched_off_is_not_called_degraded_any_longer(
     bench.events.take(MediaGapOpened(*bench.times(7), bench.clock.monotonic() - 4))
     bench.status.facts.clear()
     bench.put(replace(CONNECTED, relay_mode=RelayMode.OFF))
-    bench.pulls.reassert()
+    bench.reassert()
 
     assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
 
@@ -496,7 +497,7 @@ def test_a_source_whose_credential_rests_stays_degraded() -> None:
     bench.put(refusing)
     bench.end("authentication_failed", refusals=2, retryable=False)
     bench.status.facts.clear()
-    bench.pulls.reassert()
+    bench.reassert()
 
     assert bench.status.kinds() == ["impaired authentication_failed"]
 
@@ -506,7 +507,7 @@ def test_a_source_that_is_there_but_whose_pull_always_times_out_is_degraded() ->
     bench.put(CONNECTED)
     for _ in range(2):
         bench.end("timeout")
-    bench.pulls.reassert()
+    bench.reassert()
     told = bench.status.kinds()
     bench.play()
     bench.media(7)

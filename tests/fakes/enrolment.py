@@ -196,6 +196,11 @@ class Bench:
             self.pulls.update(each, judged(each), anew=anew)
         self.pulls.look()
 
+    def reassert(self) -> None:
+        """Let the minute's look at all pulls happen."""
+        for _ in self.pulls.reassert():
+            pass
+
     def pass_time(self, seconds: float) -> None:
         """Let time pass, looking as the service does."""
         for _ in range(int(seconds * 2)):
@@ -222,7 +227,9 @@ class Bench:
 
     def verify(self, source_id: int = 7, *, passed: bool = True, received: float = 10.4) -> None:
         cause = "" if passed else "no_decodable_key_frame"
-        self.events.take(VerificationFinished(*self.times(source_id), passed, cause, 10.0, received, 260))
+        self.events.take(
+            VerificationFinished(*self.times(source_id), passed, cause, 10.0, received, 260, 5_200_000)
+        )
 
     def sink(self, state: SinkState, source_id: int = 7, *, cause: str = "") -> None:
         self.events.take(SinkStateChanged(*self.times(source_id), state, cause))
