@@ -46,12 +46,9 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
     # Here, so that the other commands need not load the web server and the media stack.
     from gateway.app import serve as serve_gateway
-    from gateway.relay.worker import raise_file_limit
 
     settings = read_config(config)
     configure_logging(settings.log.level, settings.log.format)
-    # Cameras, callers, workers and the database share them.
-    raise_file_limit()
     code = told(lambda: serve_gateway(settings))
     raise typer.Exit(code)
 
