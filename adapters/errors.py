@@ -14,6 +14,7 @@
     * `TlsUntrusted` – the certificate's chain or host name does not hold, and none is pinned
     * `UnsupportedMedia` – no stream in the description that we can carry
     * `LocalProtocolError` – our own mistake: a bug
+    * `LocalResourcesExhausted` – the kernel gave us no descriptor, port or memory: not the peer's fault either
 """
 
 from typing import ClassVar, Final
@@ -141,3 +142,9 @@ class LocalProtocolError(AdapterError):
 
     cause = "local_error"
     retryable = False
+
+
+class LocalResourcesExhausted(AdapterError):
+    """Raised when the kernel gives us no descriptor, port or memory for a connection: it says nothing of the peer."""
+
+    cause = "local_error"

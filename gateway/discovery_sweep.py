@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from adapters.base import RtspTarget
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, LocalResourcesExhausted
 from catalog.database import Database
 from catalog.discovery_runs import RunHold, RunOutcome, note_progress
 from catalog.errors import CatalogError
@@ -192,6 +192,10 @@ class Sweep:
         parts = self._parts
         try:
             answer = await parts.probe(RtspTarget(host, port, "/"), describe=False, timeout=parts.timeout)
+        except LocalResourcesExhausted as error:
+            # An address that we could not ask must not pass for one where nothing is.
+            self.stop(f"we cannot ask: {error}")
+            return
         except AdapterError as error:
             logger.debug(
                 "no RTSP there: %s", error, extra={"action": "discovery_silent", "cause": error.cause}

@@ -4,6 +4,7 @@ Foreign errors end here: whatever the socket or TLS raises leaves as a kind of `
 """
 
 import asyncio
+import errno
 import functools
 import hashlib
 import hmac
@@ -16,6 +17,7 @@ from adapters.base import Credential, RtspTarget, TlsPolicy
 from adapters.errors import (
     AdapterError,
     LocalProtocolError,
+    LocalResourcesExhausted,
     PeerClosed,
     PeerTimeout,
     PeerUnreachable,
@@ -28,6 +30,9 @@ from adapters.rtsp.message import Demultiplexer, InterleavedFrame, MessageParser
 from adapters.rtsp.probe import ProbeResult, ProbeSession
 
 READ_SIZE: Final = 64 * 1024
+
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""What the kernel says when it has nothing left for us: no word about the peer."""
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
@@ -49,7 +54,8 @@ def translated(peer: str) -> Iterator[None]:
         # A host name that IDNA cannot encode.
         raise PeerUnreachable("not a host name", peer=peer) from error
     except OSError as error:
-        raise PeerUnreachable(error.strerror or type(error).__name__, peer=peer) from error
+        kind = LocalResourcesExhausted if error.errno in EXHAUSTED else PeerUnreachable
+        raise kind(error.strerror or type(error).__name__, peer=peer) from error
 
 
 @functools.lru_cache(maxsize=8)

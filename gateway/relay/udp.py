@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from adapters.errors import PeerUnreachable, RemoteProtocolError
+from adapters.errors import LocalResourcesExhausted, RemoteProtocolError
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import HEADER, MARK, ChunkWalker
 from gateway.relay.reader import BUFFER_SIZE, ChunkReader, SharedBuffer
@@ -37,16 +37,19 @@ class PortPool:
         """Return bound sockets on an even port and the next.
 
         Raises:
-            PeerUnreachable: no pair was free.
+            LocalResourcesExhausted: no pair was free, or no descriptor for it.
         """
         while self._used and self._used[0][0] < now - QUARANTINE:
             self._used.popleft()
         quarantined = {port for _, port in self._used}
         for _ in range(64):
-            pair = _bind_pair(address, quarantined)
+            try:
+                pair = _bind_pair(address, quarantined)
+            except OSError as error:
+                raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
             if pair is not None:
                 return pair
-        raise PeerUnreachable("no pair of UDP ports is free")
+        raise LocalResourcesExhausted("no pair of UDP ports is free")
 
     def retire(self, port: int, now: float) -> None:
         """Keep `port` (of RTP) out of use for `QUARANTINE` seconds."""
@@ -56,7 +59,11 @@ class PortPool:
 def _bind_pair(address: str, quarantined: set[int]) -> tuple[socket.socket, socket.socket] | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     rtp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    rtcp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        rtcp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        rtp.close()
+        raise
     try:
         rtp.bind((address, 0))
         port = rtp.getsockname()[1]

@@ -119,16 +119,20 @@ class SwitchedCamera:
         if self._server is None:
             self._server = await asyncio.start_server(self.peer.handle, "127.0.0.1", self.port, backlog=256)
 
-    def switch_off(self) -> None:
+    async def switch_off(self) -> None:
         """Refuse and reset every connection, as a machine whose service died does."""
         server, self._server = self._server, None
         if server is not None:
+            # asyncio fails on a connection that it accepts in the very turn in which its server is closed.
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)
             server.close()
             self.peer.drop_connections()
 
     async def end(self) -> None:
         """Switch off for good."""
-        self.switch_off()
+        await self.switch_off()
         await self.peer.end()
 
 

@@ -63,7 +63,7 @@ async def test_steps_of_the_wall_clock_change_no_status_and_make_no_negative_tim
         assert {state for seen in watched.seen.values() for state in seen} == {("online", ())}
 
         killed_at = datetime.now(UTC) + timedelta(days=3)
-        crowd[0].switch_off()
+        await crowd[0].switch_off()
         await muster.wait_shown(CODES[0], "offline")
         newest = (await history(muster, CODES[0]))[0]
         assert abs(instant(newest["last_positive_at"]) - killed_at) < timedelta(seconds=2)

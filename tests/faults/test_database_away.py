@@ -110,7 +110,7 @@ async def test_a_restart_of_postgresql_changes_no_status_and_is_no_error(tmp_pat
             await postgres.stop_immediately()
             await postgres.start()
             await watched.look()
-        crowd[0].switch_off()
+        await crowd[0].switch_off()
         await muster.wait_shown(CODES[0], "offline")
         await crowd[0].switch_on()
         await muster.wait_shown(CODES[0], "online", within=40)
@@ -134,7 +134,7 @@ async def outage(muster: MusterProcess, camera: SwitchedCamera, watched: NeverSh
 
     await eventually(has_noticed, within=15, what="stale answers")
     killed_at = datetime.now(UTC)
-    camera.switch_off()
+    await camera.switch_off()
     await assert_answers(muster)
 
     async def has_lasted() -> bool:

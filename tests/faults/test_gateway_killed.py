@@ -61,7 +61,7 @@ async def flap(crowd: Sequence[SwitchedCamera], random: Random) -> None:
     while True:
         camera = random.choice(crowd)
         if camera.is_on:
-            camera.switch_off()
+            await camera.switch_off()
         else:
             await camera.switch_on()
         await asyncio.sleep(random.uniform(0.5, 4.0))

@@ -63,7 +63,7 @@ async def test_a_superior_that_goes_refuses_or_stalls_touches_no_source(tmp_path
         await wait_pushes(muster, up=True)
         watched = NeverShown(muster)
 
-        superior.switch_off()
+        await superior.switch_off()
         await wait_pushes(muster, up=False)
         await wait_obstacle(muster, "superior_away")
         await watch(watched, 4)

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socket
 import ssl
 import warnings
@@ -14,6 +16,7 @@ from adapters.errors import (
     AdapterError,
     AuthenticationFailed,
     LocalProtocolError,
+    LocalResourcesExhausted,
     PeerClosed,
     PeerTimeout,
     PeerUnreachable,
@@ -24,7 +27,7 @@ from adapters.errors import (
 )
 from adapters.media.nal import is_key_frame_start
 from adapters.media.rtp import RtpHeader
-from adapters.rtsp.client import open_connection, open_transport, probe
+from adapters.rtsp.client import open_connection, open_transport, probe, translated
 from adapters.rtsp.exchange import SessionOptions
 from adapters.rtsp.streams import Packet, Pull, open_pull, open_push
 from catalog.model.secret import Secret
@@ -276,3 +279,20 @@ def test_a_buffered_protocol_is_handed_a_proven_connection(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(answer()).startswith(b"RTSP/1.0 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EMFILE, LocalResourcesExhausted),
+        (errno.ENFILE, LocalResourcesExhausted),
+        (errno.EADDRNOTAVAIL, LocalResourcesExhausted),
+        (errno.ECONNREFUSED, PeerUnreachable),
+        (errno.EHOSTUNREACH, PeerUnreachable),
+    ],
+)
+def test_what_the_kernel_lacks_is_not_charged_to_the_peer(number: int, kind: type[AdapterError]) -> None:
+    with pytest.raises(AdapterError) as caught, translated("127.0.0.1:554"):
+        raise OSError(number, os.strerror(number))
+    assert type(caught.value) is kind
+    assert caught.value.retryable

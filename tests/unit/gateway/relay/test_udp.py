@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from adapters.base import Transport
-from adapters.errors import PeerUnreachable
+from adapters.errors import LocalResourcesExhausted
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker, Head, MediaChunk
 from gateway.relay.reader import ChunkReader, SharedBuffer
@@ -30,7 +30,7 @@ def test_a_port_that_carried_a_stream_is_kept_out_of_use_for_a_while() -> None:
     pool = PortPool()
     for port in range(0, 65536, 2):
         pool.retire(port, 0.0)
-    with pytest.raises(PeerUnreachable):
+    with pytest.raises(LocalResourcesExhausted):
         pool.bind("127.0.0.1", QUARANTINE - 1)
     first, second = pool.bind("127.0.0.1", QUARANTINE + 1)
     first.close()
@@ -109,5 +109,5 @@ async def test_after_closing_nothing_is_read_and_the_port_is_retired() -> None:
     for port in range(0, 65536, 2):
         if port != bench.port:
             bench.pool.retire(port, now)
-    with pytest.raises(PeerUnreachable):
+    with pytest.raises(LocalResourcesExhausted):
         bench.pool.bind("127.0.0.1", now)
