@@ -5,13 +5,13 @@ and views get is what the catalog has acknowledged, never more. Owns one task's 
 """
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
+from catalog.model.connectivity import DegradeReason, Evidence, EvidenceKind, State
 from catalog.model.display import Displayed, Lifecycle, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
@@ -123,6 +123,8 @@ class StatusService:
             suspended=stored.suspended,
             suspended_since=stored.suspended_since,
             flapping=stored.flapping,
+            # Its turns before our start are not known one by one; it settles no earlier for our restart.
+            turns=deque([now] * self._flapping.transitions if stored.flapping else ()),
             obstacle=stored.obstacle,
             seen_at=stored.seen_at,
         )
@@ -169,7 +171,9 @@ class StatusService:
     ) -> None:
         was_unknown = tracked.unknown
         if was_unknown is not None:
-            tracked.unknown, tracked.unknown_since = None, None
+            # What we could not see began no later than it ended, whatever the wall clock did between.
+            evidence = _moved(evidence, max(evidence.at, tracked.unknown_since or evidence.at))
+            tracked.unknown, tracked.unknown_since, tracked.known_from = None, None, evidence.at
         if tracked.connectivity.state is State.OFFLINE or was_unknown is not None:
             # What went wrong while it or we were away says nothing about it now; whoever measures it tells it again.
             tracked.waiting.clear()
@@ -275,18 +279,19 @@ class StatusService:
         last = tracked.connectivity.last_positive_at
         if lost.last_positive is not None:
             last = self._time.at(lost.last_positive)
-        evidence = Evidence(
-            EvidenceKind.LOST,
-            # A step of the wall clock may have moved `since` past it; the history knows no negative interval.
-            max(self._time.at(lost.from_), tracked.connectivity.since + INSTANT),
-            last_positive_at=last,
-        )
+        # A step of the wall clock may have moved `since`, or the last sign of life, past it; the history knows no
+        # negative interval, and the stored facts must tell the same state again.
+        before = tracked.connectivity
+        floors = (before.since + INSTANT, before.newest_at, before.last_positive_at)
+        instant = max(self._time.at(lost.from_), *(floor for floor in floors if floor is not None))
+        evidence = Evidence(EvidenceKind.LOST, instant, last_positive_at=last)
         detail = {"incident": f"{self._epoch}-{lost.incident}"} if lost.incident else None
-        tracked.connectivity = _forget_newest(tracked.connectivity)
         self._take(tracked, evidence, self._clock.monotonic(), cause=lost.cause, detail=detail)
 
     def _open_unknown(self, tracked: Tracked, verdict: BecameUnknown) -> None:
-        at = max(self._time.at(verdict.from_), tracked.connectivity.since)
+        # It may not reach back into an unknown that was closed already: no second counts twice.
+        floors = (tracked.connectivity.since, tracked.unknown_since, tracked.known_from)
+        at = max(self._time.at(verdict.from_), *(floor for floor in floors if floor is not None))
         tracked.unknown, tracked.unknown_since = verdict.reason, at
         self._record(tracked, "unknown_opened", at, self._time.now(), reason=verdict.reason.value)
 
@@ -296,7 +301,7 @@ class StatusService:
         reason, since = tracked.unknown, tracked.unknown_since
         # A void suspicion ends where it began: the silence is charged from its beginning, as for any other source.
         at = since if verdict.void and since is not None else self._time.at(verdict.at)
-        tracked.unknown, tracked.unknown_since = None, None
+        tracked.unknown, tracked.unknown_since, tracked.known_from = None, None, at
         self._record(tracked, "unknown_closed", at, self._time.now(), reason=reason.value)
 
     def _quality(self, tracked: Tracked, kind: EvidenceKind, reason: DegradeReason, at: float) -> None:
@@ -452,17 +457,6 @@ class StatusService:
 
 def _names(status: Tracked | StoredStatus) -> tuple[str, str | None, Lifecycle]:
     return status.district, status.gb_id, status.lifecycle
-
-
-def _forget_newest(connectivity: Connectivity) -> Connectivity:
-    # Liveness compares monotonic instants and has decided already; wall times could only disagree by a clock step.
-    return Connectivity(
-        state=connectivity.state,
-        since=connectivity.since,
-        reasons=connectivity.reasons,
-        first_connected_at=connectivity.first_connected_at,
-        last_positive_at=connectivity.last_positive_at,
-    )
 
 
 def _moved(evidence: Evidence, at: datetime) -> Evidence:

@@ -27,6 +27,8 @@ class Tracked:
     obstacle: str | None
     seen_at: datetime | None
     turns: deque[float] = field(default_factory=deque)
+    known_from: datetime | None = None
+    "End of the last unknown interval: the next one begins no earlier, so that no second counts twice."
     waiting: dict[DegradeReason, float] = field(default_factory=dict)
     "Degrade reasons reported but not yet confirmed by a later sign of life."
 

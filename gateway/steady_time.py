@@ -29,6 +29,14 @@ class SteadyTime:
         self._monotonic = clock.monotonic()
         self._wall = max(clock.now(), not_before) if not_before else clock.now()
         self._offset = self._real_offset()
+        ahead = (self._wall - clock.now()).total_seconds()
+        if ahead > STEP:
+            logger.error(
+                "the history holds instants %.0f s ahead of the system clock: one of them is wrong, and until the "
+                "clock has caught up time is told at half speed",
+                ahead,
+                extra={"action": "clock_behind_history"},
+            )
 
     def _real_offset(self) -> float:
         return self._clock.now().timestamp() - self._clock.monotonic()

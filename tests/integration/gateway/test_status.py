@@ -459,6 +459,24 @@ async def test_six_turns_in_an_hour_mark_a_source_as_flapping_and_hide_none(data
     assert len(await history(database, source)) == 7
 
 
+async def test_a_restart_does_not_settle_a_flapping_source(database: Database) -> None:
+    source = (await seed_roll(database)).source_ids[0]
+    first = await begin(database)
+    await first.connect(source)
+    for _ in range(3):
+        await first.probe(source, answers=False, turns=3)
+        await first.probe(source, answers=True)
+    second = await begin(database, first.clock)
+    await second.probe(source, answers=True, turns=3)
+    restarted = second.service.view(source)
+    await second.probe(source, answers=True, turns=60)
+    settled = second.service.view(source)
+
+    assert restarted is not None
+    assert settled is not None
+    assert (restarted.flapping, settled.flapping) == (True, False)
+
+
 async def test_what_the_roll_adds_and_retires_is_taken_in_without_a_restart(database: Database) -> None:
     seeded = await seed_roll(database, count=2)
     bench = await begin(database)
