@@ -55,12 +55,6 @@ ON CONFLICT (protocol, host, port) DO UPDATE
        decided_by = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.decided_by END
 RETURNING i.sighting_id, i.protocol, i.host, i.port, i.state;
 
--- name: sighting_one
--- One sighting.
--- $1: bigint, the sighting
-SELECT sighting_id, protocol, host, port, state, source_id, match_rule, match_reason, detail, decided_at, decided_by
-  FROM sighting WHERE sighting_id = $1;
-
 -- name: sighting_for_decision
 -- One sighting, locked until the transaction ends.
 -- $1: bigint, the sighting

@@ -97,14 +97,6 @@ UPDATE endpoint SET tls_pin_sha256 = $3 WHERE source_id = $1 AND endpoint_id = $
 UPDATE endpoint SET credential_id = $3, refusals = 0, refused_at = NULL, refused_credential_version = NULL
  WHERE source_id = $1 AND endpoint_id = $2;
 
--- name: endpoint_list
--- The endpoints of one source in order of priority, for people.
--- $1: bigint, the source
-SELECT e.endpoint_id, e.protocol, e.host, e.port, e.path, e.transport, e.origin, e.confirmed_at, e.confirmed_by,
-       e.tls_pin_sha256, e.priority, e.refusals, e.refused_at, k.ref AS credential_ref
-  FROM endpoint e LEFT JOIN credential k USING (credential_id)
- WHERE e.source_id = $1 ORDER BY e.priority, e.endpoint_id;
-
 -- name: endpoint_refused
 -- Count a refusal of a credential, for every channel of the device that refused it: it may lock the account.
 -- $1: bigint, the endpoint; $2: int, the refused version; $3: timestamptz, when; $4: int, how often

@@ -1,5 +1,7 @@
 """Files of named statements are read whole or refused with the name of what is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from catalog.queries import load_queries, parse_queries
@@ -46,3 +48,11 @@ def test_the_files_of_the_package_load_with_unique_names() -> None:
     queries = load_queries()
     assert "credential_by_ref" in queries
     assert all(query.name == name and query.description for name, query in queries.items())
+
+
+def test_no_statement_is_there_that_nobody_calls() -> None:
+    root = Path(__file__).resolve().parents[3]
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((root / "catalog").rglob("*.py")))
+    code += (root / "gateway" / "opening.py").read_text(encoding="utf-8")
+
+    assert [name for name in load_queries() if f'"{name}"' not in code] == []
