@@ -226,8 +226,9 @@ class Database(Statements):
         if pool is None:
             return
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await pool.close()
+            if not self._silence.is_silent:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await pool.close()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as cut_off:
             logger.warning(
                 "%s: connections cut off at closing: %s",
@@ -249,10 +250,18 @@ class Database(Statements):
                     connection = await self._pool.acquire(timeout=patience)
             try:
                 yield connection
-            finally:
-                with translated(self._place):
-                    async with self._noticing_silence():
-                        await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
+            except BaseException:
+                # Above all a cancellation: were it replaced by what a dead line does to us here, its task would go on.
+                with contextlib.suppress(CatalogError):
+                    await self._release(connection)
+                raise
+            await self._release(connection)
+
+    async def _release(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        with translated(self._place):
+            async with self._noticing_silence():
+                if self._pool is not None:
+                    await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
 
     @asynccontextmanager
     async def _noticing_silence(self) -> AsyncIterator[None]:
@@ -289,9 +298,11 @@ class Database(Statements):
             )
             try:
                 yield connection
-            finally:
                 if not connection.is_closed():
                     await connection.close(timeout=self._command_timeout)
+            finally:
+                # Nothing that could fail or wait: a cancellation must leave as it is.
+                connection.terminate()
 
     async def is_up(self, *, within: float = 1.0) -> bool:
         """Return whether PostgreSQL answers a query within `within` seconds."""

@@ -1,5 +1,6 @@
 """The one restart loop: keeps a piece of work running, for ever, with jittered back-off."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -79,6 +80,10 @@ async def keep_running(
             )
         except Exception:  # the isolation boundary between sources
             logger.exception("%s hit a bug", name, extra={"action": "work_failed"})
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Cancelled, and an error on the way out took the cancellation's place: the work must end all the same.
+            raise asyncio.CancelledError
         if clock.monotonic() - started >= healthy_after:
             backoff.reset()
         await clock.sleep(backoff.next())

@@ -115,11 +115,14 @@ class MusterProcess:
         return await self._end(signal.SIGTERM)
 
     async def _end(self, number: int) -> int:
-        process, self.process = self.process, None
+        process = self.process
         assert process is not None
         process.send_signal(number)
+        # One that does not end is still ours to kill at the end of the test.
         async with asyncio.timeout(20):
-            return await process.wait()
+            code = await process.wait()
+        self.process = None
+        return code
 
     def workers(self) -> list[int]:
         """Return the process ids of the relay's workers."""

@@ -46,6 +46,10 @@ AWAY: Final = 12.0
 """Seconds of an outage that counts: far more than a heartbeat and all misses together."""
 
 
+LEAVE: Final = 18.0
+"""Seconds that stopping may take without an answer from the database."""
+
+
 @asynccontextmanager
 async def five_online(
     folder: Path, url: str
@@ -199,5 +203,10 @@ async def test_a_line_to_postgresql_that_went_dead_is_an_outage_too(tmp_path: Pa
         await assert_told_truly(muster, killed_at, watched)
         assert (await shown(muster))[CODES[1]] == "online"
         await assert_sound(muster)
+        # Nor does it keep the gateway from taking its leave.
+        wire.go_dead()
+        loop = asyncio.get_running_loop()
+        told = loop.time()
         assert await muster.stop() == 0
+        assert loop.time() - told < LEAVE
         assert "hit a bug" not in muster.log

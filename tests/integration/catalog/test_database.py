@@ -197,9 +197,13 @@ async def test_an_answer_that_takes_too_long_is_an_outage(empty_url: str) -> Non
 
 async def test_a_server_that_accepts_and_says_nothing_is_an_outage() -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(writer)
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        answering.discard(writer)
 
+    answering: set[asyncio.StreamWriter] = set()
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         url = f"postgresql://muster:{PASSWORD}@127.0.0.1:{port}/muster?sslmode=disable"
@@ -207,6 +211,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_an_outage() -> None:
             with pytest.raises(DatabaseAway) as caught:
                 await database.fetch("all_items")
             assert not await database.is_up(within=0.2)
+        await eventually(lambda: not answering, what="the end of every connection")
     assert PASSWORD not in str(caught.value)
 
 
