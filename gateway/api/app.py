@@ -153,8 +153,12 @@ async def serve_api(app: web.Application) -> None:
 
 
 async def _clean_up(runner: web.AppRunner) -> None:
-    async with asyncio.timeout(2 * SHUTDOWN):
-        await runner.cleanup()
+    try:
+        async with asyncio.timeout(2 * SHUTDOWN):
+            await runner.cleanup()
+    except TimeoutError:
+        # Of kind OSError: it must not pass for an address that cannot be listened on.
+        logger.warning("calls under way were cut off", extra={"action": "api_cut_off"})
 
 
 def tls_context(services: ApiServices) -> ssl.SSLContext | None:
