@@ -118,8 +118,9 @@ class Gateway:
     async def _run_all(self, relays: RelayManager, stop: asyncio.Event) -> None:
         config = self._config
         specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media)
+        paths = OwnPaths(self._clock, LinuxKernel())
         enrolment = Enrolment(
-            Outside(self._database, relays, self._status, self._clock),
+            Outside(self._database, relays, self._status, self._clock, paths),
             config.gateway.id,
             specs,
             _rules(config),
@@ -129,7 +130,6 @@ class Gateway:
             references=[split_host_port(reference) for reference in config.status.references],
             superiors=enrolment.superiors,
         )
-        paths = OwnPaths(self._clock, LinuxKernel())
         limits = ProbeLimits(
             timeout=config.status.probe_timeout, is_lost=paths.is_lost, own_fault=own_network.fault_towards
         )

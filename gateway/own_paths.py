@@ -48,6 +48,10 @@ class OwnPaths:
         interface = self._interface.get(neighbourhood(host))
         return interface is not None and self._is_lost(interface)
 
+    def lost(self) -> frozenset[str]:
+        """Return the names of the lost interfaces."""
+        return frozenset(name for name in set(self._interface.values()) if self._is_lost(name))
+
     def _is_lost(self, interface: str) -> bool:
         link = self._kernel.link(interface)
         if link is not Link.MISSING:

@@ -37,6 +37,7 @@ class Hindrance(StrEnum):
     NETWORK_NOT_AUTHORISED = "network_not_authorised"
     CREDENTIAL_MISSING = "credential_missing"
     AUTHENTICATION_FAILED = "authentication_failed"
+    OWN_NETWORK_DOWN = "own_network_down"
 
 
 _NEARNESS: Final = (

@@ -1,6 +1,6 @@
 """What the pulls ask of the rest of the gateway, as narrow as they need it, and the numbers they go by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random, SystemRandom
@@ -86,6 +86,10 @@ class PullRules:
     "How long a verified source on demand runs on for the superior to take it."
 
 
+def _nothing_is_lost(_: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Ports:
     """What the pulls work with."""
@@ -96,6 +100,8 @@ class Ports:
     specs: SpecBuilder
     clock: Clock
     random: Random = field(default_factory=SystemRandom)
+    is_lost: Callable[[str], bool] = _nothing_is_lost
+    "Tells of an IP address whether our own path to it is lost; then no credential goes there by another way."
 
 
 @dataclass(frozen=True)

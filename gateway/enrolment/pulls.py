@@ -8,6 +8,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from adapters.base import SourceKey
@@ -15,7 +16,7 @@ from catalog.errors import CredentialUnreadable
 from catalog.model.connectivity import DegradeReason
 from catalog.model.plan import RelayMode, SourcePlan
 from catalog.model.profile import LocationJudgement
-from gateway.enrolment.admission import Admission, Hindrance, admit
+from gateway.enrolment.admission import Admission, Hindrance, Obstacle, admit
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import (
@@ -38,6 +39,9 @@ STARTS_AT_A_LOOK: Final = 50
 
 DEVICE_BUSY: Final = 1.0
 """Seconds until a source asks again whether its device's credential has been tried through another one."""
+
+LOST_PATH_REST: Final = 5.0
+"""Seconds until a source behind a lost interface of ours is looked at again."""
 
 STOP_PATIENCE: Final = 5.0
 """Seconds that a stopped pull's last event is waited for; a worker that died sends none."""
@@ -179,8 +183,12 @@ class Pulls:
         plan = self.refusals.merged(pull.plan)
         decision = admit(plan, pull.judgement, self.conditions.networks, self.ports.clock.now())
         if isinstance(decision, Admission):
-            pull.endpoints, pull.blocked = decision.endpoints, None
-            return
+            ways = tuple(each for each in decision.endpoints if not self.ports.is_lost(each.host))
+            if ways:
+                pull.endpoints, pull.blocked = ways, None
+                return
+            again_at = self.ports.clock.now() + timedelta(seconds=LOST_PATH_REST)
+            decision = Obstacle(Hindrance.OWN_NETWORK_DOWN, again_at=again_at)
         pull.endpoints, pull.blocked = (), decision
         if decision.word is Hindrance.LOCATION_FORBIDDEN:
             self.ports.ledger.forbidden(plan.source_id, decision.requirements)

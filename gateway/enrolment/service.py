@@ -6,7 +6,7 @@ Owns the tasks of enrolment; all its state is touched by one event loop and neve
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from adapters.base import RtspTarget
@@ -55,6 +55,18 @@ class RelayRunner(Relays, Protocol):
         """Wait for events and return all there are, oldest first."""
 
 
+class Paths(Protocol):
+    """Knows which interfaces of ours that lead to sources are lost."""
+
+    def is_lost(self, host: str) -> bool:
+        """Tell whether the interface by which this address was reached is down or gone."""
+        ...
+
+    def lost(self) -> frozenset[str]:
+        """Return the names of the lost interfaces."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outside:
     """What enrolment works with."""
@@ -63,6 +75,8 @@ class Outside:
     relays: RelayRunner
     status: Status
     clock: Clock
+    paths: Paths | None = None
+    "Our own paths to the sources; None where nobody watches them."
 
 
 class Enrolment:
@@ -83,7 +97,10 @@ class Enrolment:
         self._clock = outside.clock
         self._gateway_id = gateway_id
         self._ledger = CatalogLedger(outside.database, outside.clock)
+        self._paths = outside.paths
         ports = Ports(outside.relays, outside.status, self._ledger, specs, outside.clock)
+        if outside.paths is not None:
+            ports = replace(ports, is_lost=outside.paths.is_lost)
         self._pulls = Pulls(ports, rules or PullRules())
         self._events = PullEvents(self._pulls)
         self._changed = asyncio.Event()
@@ -235,11 +252,12 @@ class Enrolment:
                 self._events.take(event)
 
     async def _keep_time(self) -> None:
-        reasserted = self._clock.monotonic()
+        reasserted, lost = self._clock.monotonic(), frozenset[str]()
         while True:
             await self._clock.sleep(PAUSE)
             self._pulls.look()
-            if self._clock.monotonic() - reasserted >= REASSERT:
+            before, lost = lost, self._paths.lost() if self._paths is not None else lost
+            if lost != before or self._clock.monotonic() - reasserted >= REASSERT:
                 reasserted = self._clock.monotonic()
                 for number, _ in enumerate(self._pulls.reassert(), start=1):
                     if number % REASSERTED_AT_ONCE == 0:

@@ -570,3 +570,24 @@ def test_lost_events_are_read_back_from_the_relays_own_view() -> None:
     bench.events.take(EventsLost(1))
     assert bench.obstacle() == "weak_authentication"
     assert bench.pull().phase is Phase.WAITING
+
+
+def test_behind_a_lost_interface_of_ours_nothing_is_pulled_and_no_credential_goes_another_way() -> None:
+    bench = Bench()
+    bench.put(CONNECTED)
+    bench.play()
+    bench.lost.add("10.1.0.5")
+    bench.reassert()
+    told = bench.obstacle()
+    bench.over()
+    started = len(bench.relays.started)
+    bench.clock.advance(6)
+    bench.pulls.look()
+    behind = len(bench.relays.started)
+    bench.lost.clear()
+    bench.clock.advance(6)
+    bench.pulls.look()
+
+    assert told == "own_network_down"
+    assert behind == started
+    assert len(bench.relays.started) == started + 1

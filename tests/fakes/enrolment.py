@@ -185,7 +185,10 @@ class Bench:
         self.status = WrittenStatus()
         self.ledger = WrittenLedger()
         specs = SpecBuilder(VAULT, RelayBounds())
-        ports = Ports(self.relays, self.status, self.ledger, specs, self.clock)
+        self.lost: set[str] = set()
+        ports = Ports(
+            self.relays, self.status, self.ledger, specs, self.clock, is_lost=lambda host: host in self.lost
+        )
         self.pulls = Pulls(ports, rules or PullRules())
         self.pulls.conditions = Conditions(networks(), sink)
         self.events = PullEvents(self.pulls)
