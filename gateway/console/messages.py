@@ -257,6 +257,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "unsupported_media": ("媒体格式不支持", "media not supported"),
     "local_error": ("本方程序错误", "an error of ours"),
     "error": ("错误", "error"),
+    "worker_died": ("转发进程意外结束", "relay process died"),
     "worker_lost": ("转发进程重启", "relay process replaced"),
     "stopped": ("已停止", "stopped"),
     "idle": ("无人使用", "nobody wants it"),
