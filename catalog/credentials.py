@@ -190,17 +190,6 @@ async def credential(statements: Statements, vault: Vault, ref: str) -> Credenti
     return None if row is None else unlock(vault, dict(row))
 
 
-async def credential_for_source(statements: Statements, vault: Vault, source_id: int) -> Credential | None:
-    """Return the credential of the source's first endpoint that has one with a password, or None.
-
-    Raises:
-        CredentialUnreadable: stored, but not readable with this key.
-        DatabaseAway: no answer.
-    """
-    row = await statements.fetchrow("credential_of_source", source_id)
-    return None if row is None else unlock(vault, dict(row))
-
-
 def unlock(vault: Vault, row: Mapping[str, object]) -> Credential:
     """Return the credential of a row with `credential_id, ref, version, username, password_encrypted`.
 

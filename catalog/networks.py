@@ -3,7 +3,6 @@
 Records are never deleted: they show later on whose word a network was asked.
 """
 
-import ipaddress
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +14,6 @@ from catalog.model.network import (
     Authorisation,
     AuthorisedNetworks,
     NetworkRefused,
-    may_be_authorised,
-    parse_address,
     refuse_public,
 )
 
@@ -104,20 +101,6 @@ async def load_authorised(database: Database) -> AuthorisedNetworks:
     Load it anew when the catalog says that `network` changed; expiry needs no reload.
     """
     return AuthorisedNetworks(await list_networks(database))
-
-
-async def covering_network(database: Database, host: str, at: datetime) -> Authorisation | None:
-    """Return the live record that covers the address `host`, or None: then nothing may be sent there.
-
-    The same answer as `AuthorisedNetworks.covers`, from the database as it is now. Host names are never covered.
-    """
-    try:
-        address = parse_address(host)
-    except ValueError:
-        return None
-    rows = await database.fetch("network_covering", ipaddress.ip_interface(address), at)
-    live = (_authorisation(row) for row in rows)
-    return next((record for record in live if may_be_authorised(record.network)), None)
 
 
 async def revoke_network(database: Database, network_id: int, *, person: str, at: datetime) -> None:

@@ -8,7 +8,6 @@ text that came from a peer or a library.
 import logging
 import re
 import sys
-from collections import OrderedDict
 from typing import Final, Literal, TextIO
 
 import structlog
@@ -135,62 +134,3 @@ def _formatter(form: Literal["json", "console"], *, colors: bool) -> logging.For
             renderer,
         ],
     )
-
-
-class CountedLog:
-    """Report events that come at packet rate: counted, and at most one line an interval and key.
-
-    Owns no clock: the caller gives `now`, monotonic seconds. What is pending when the stream of events ends
-    is written by `flush()`, which the owner calls from a timer it has anyway. At most `max_keys` keys are
-    held; beyond that the oldest is reported early, never lost.
-    """
-
-    def __init__(
-        self,
-        logger: logging.Logger,
-        action: str,
-        *,
-        level: int = logging.WARNING,
-        interval: float = 1.0,
-        max_keys: int = 10_000,
-    ) -> None:
-        self._logger = logger
-        self._action = action
-        self._level = level
-        self._interval = interval
-        self._max_keys = max_keys
-        self._pending: OrderedDict[str, _Count] = OrderedDict()
-
-    def count(self, key: str, now: float, *, times: int = 1) -> None:
-        """Count `times` events of `key`, usually a source's code or a peer."""
-        entry = self._pending.get(key)
-        if entry is None:
-            if len(self._pending) >= self._max_keys:
-                oldest, evicted = self._pending.popitem(last=False)
-                self._report(oldest, evicted)
-            entry = self._pending[key] = _Count(reported_at=now - self._interval)
-        entry.times += times
-        if now - entry.reported_at >= self._interval:
-            self._report(key, entry)
-            entry.times = 0
-            entry.reported_at = now
-
-    def flush(self, now: float) -> None:
-        """Report what has waited for an interval and forget the keys that have gone quiet."""
-        for key in [key for key, entry in self._pending.items() if now - entry.reported_at >= self._interval]:
-            self._report(key, self._pending.pop(key))
-
-    def _report(self, key: str, entry: "_Count") -> None:
-        if entry.times:
-            extra = {"action": self._action, "key": key, "times": entry.times}
-            self._logger.log(self._level, "%s: %s x %d", self._action, key, entry.times, extra=extra)
-
-
-class _Count:
-    """Events of one key since the last line about it."""
-
-    __slots__ = ("reported_at", "times")
-
-    def __init__(self, reported_at: float) -> None:
-        self.reported_at = reported_at
-        self.times = 0

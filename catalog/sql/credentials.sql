@@ -25,16 +25,6 @@ SELECT credential_id, ref, version, username, password_encrypted
   FROM credential
  WHERE ref = $1 AND password_encrypted IS NOT NULL;
 
--- name: credential_of_source
--- The credential of the source's first endpoint that has one with a password.
--- $1: bigint, the source
-SELECT k.credential_id, k.ref, k.version, k.username, k.password_encrypted
-  FROM endpoint e
-  JOIN credential k ON k.credential_id = e.credential_id AND k.password_encrypted IS NOT NULL
- WHERE e.source_id = $1
- ORDER BY e.priority, e.endpoint_id
- LIMIT 1;
-
 -- name: credential_refs
 -- Every credential with what is known of it, never the password; oldest first.
 SELECT credential_id, ref, username, password_encrypted IS NOT NULL AS is_set, version, changed_at, changed_by

@@ -11,14 +11,6 @@ VALUES ($1, $2, $3, $4, $5, $6) RETURNING network_id;
 SELECT network_id, cidr, document, approver, authorised_by, authorised_at, expires_at, revoked_at
   FROM network ORDER BY network_id DESC;
 
--- name: network_covering
--- The live records that cover one address, the most specific first, of equals the one that lasts longest.
--- $1: inet, the address; $2: timestamptz, now
-SELECT network_id, cidr, document, approver, authorised_by, authorised_at, expires_at, revoked_at
-  FROM network
- WHERE cidr >>= $1 AND expires_at > $2 AND revoked_at IS NULL
- ORDER BY masklen(cidr) DESC, expires_at DESC, network_id DESC;
-
 -- name: network_revoke
 -- End a record before its expiry; the first revocation stands.
 -- $1: bigint, the record; $2: timestamptz, now; $3: text, the person

@@ -16,9 +16,9 @@ from adapters.media.rtp import RtpHeader, SequenceTracker
 from adapters.media.sdp import render_announce
 from adapters.rtsp.client import probe
 from adapters.rtsp.exchange import SessionOptions
-from adapters.rtsp.streams import Packet, Pull, open_pull, open_push
 from catalog.model.secret import Secret
 from tests.fakes.certificates import make_certificate
+from tests.rtsp_streams import Packet, Pull, open_pull, open_push
 
 pytestmark = pytest.mark.interop
 

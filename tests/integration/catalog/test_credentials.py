@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog.credentials import Vault, credential, credential_for_source, set_credential
+from catalog.credentials import Vault, credential, set_credential
 from catalog.database import Database
 from catalog.errors import CredentialUnreadable
 from catalog.model.secret import Secret
@@ -64,7 +64,3 @@ async def test_another_key_cannot_read_it(database: Database) -> None:
     await set_password(database, "gate", "password-of-the-gate")
     with pytest.raises(CredentialUnreadable, match="holds key"):
         await credential(database, Vault(bytes(32)), "gate")
-
-
-async def test_a_source_without_endpoint_has_no_credential(database: Database) -> None:
-    assert await credential_for_source(database, VAULT, 1) is None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.model.secret import Secret
-from gateway.log import CountedLog, configure_logging, redact
+from gateway.log import configure_logging, redact
 
 CANARY = "canary9f3b7c"
 FORMS: list[Literal["json", "console"]] = ["json", "console"]
@@ -149,40 +149,6 @@ def test_redaction_is_total_and_settles(text: str) -> None:
 )
 def test_no_userinfo_survives(password: str) -> None:
     assert redact(f"rtsp://user:{password}@host/live") == "rtsp://***@host/live"
-
-
-def test_packet_rate_events_are_counted_and_reported_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
-    counted = CountedLog(logger, "queue_full")
-    for now in (0.0, 0.2, 0.4, 0.9, 1.1, 1.2):
-        counted.count("S-1", now)
-    counted.flush(2.5)
-    assert [record.getMessage() for record in caplog.records] == [
-        "queue_full: S-1 x 1",
-        "queue_full: S-1 x 4",
-        "queue_full: S-1 x 1",
-    ]
-
-
-def test_one_noisy_key_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> None:
-    counted = CountedLog(logger, "queue_full")
-    counted.count("S-1", 0.0, times=1000)
-    counted.count("S-2", 0.1)
-    assert [record.getMessage() for record in caplog.records] == [
-        "queue_full: S-1 x 1000",
-        "queue_full: S-2 x 1",
-    ]
-
-
-def test_counted_keys_are_bounded_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    counted = CountedLog(logger, "queue_full", max_keys=2)
-    for key in ("a", "a", "b", "b", "c"):
-        counted.count(key, 0.0)
-    assert [record.getMessage() for record in caplog.records] == [
-        "queue_full: a x 1",
-        "queue_full: b x 1",
-        "queue_full: a x 1",
-        "queue_full: c x 1",
-    ]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -29,10 +29,10 @@ from adapters.media.nal import is_key_frame_start
 from adapters.media.rtp import RtpHeader
 from adapters.rtsp.client import open_connection, open_transport, probe, translated
 from adapters.rtsp.exchange import SessionOptions
-from adapters.rtsp.streams import Packet, Pull, open_pull, open_push
 from catalog.model.secret import Secret
 from tests.fakes.certificates import make_certificate
 from tests.fakes.rtsp_server import FakeRtspServer, Script, fake_rtsp_server, rtp_packets
+from tests.rtsp_streams import Packet, Pull, open_pull, open_push
 from tests.waiting import eventually
 
 CREDENTIAL = Credential("operator", Secret("correct horse"))

@@ -1,4 +1,4 @@
-"""Pull and push on asyncio for users without hurry: verification of a source, tests, tools.
+"""Pull and push by the adapter's sessions, packet by packet: how the tests meet other people's RTSP servers.
 
 The relay forwards whole chunks and leads its sessions itself; here every packet is an object.
 """
@@ -344,7 +344,7 @@ def _with_ports(options: SessionOptions, ports: tuple[int, ...]) -> SessionOptio
 async def _bind_pair(inbox: _Inbox, host: str, track: int, opened: list[asyncio.DatagramTransport]) -> int:
     """Bind an even RTP port and the RTCP port above it (RFC 3550, section 11); return the even one."""
     loop = asyncio.get_running_loop()
-    local = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - media come by whatever route the host has
+    local = "::" if ":" in host else "0.0.0.0"
     for _ in range(32):
         rtp, _protocol = await loop.create_datagram_endpoint(
             lambda: _Datagrams(inbox, host, track, is_rtcp=False), local_addr=(local, 0)
