@@ -7,8 +7,8 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Final, Generic, Self, TypeVar
 
@@ -233,6 +233,8 @@ class EvidenceRow:
     state_after: str
     unknown_after: str | None
     gateway_id: str
+    detail: Mapping[str, object] = field(default_factory=dict)
+    "What was measured, e.g. codec and bitrate of the first connection: device type, confidential (WX-26.1)."
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Reads only. Every call names the region it may see, so the rows are filtered in 
 sources display `unknown` because their gateway is blind is decided by the SQL function `source_status` alone.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -133,7 +134,9 @@ class Reports:
         overlays: tuple[OverlayRow, ...] = ()
         if starts:
             for fact in await self._database.fetch("report_evidence", source_id, starts, _EVIDENCE):
-                facts.setdefault(fact["at"], []).append(EvidenceRow(**fact))
+                facts.setdefault(fact["at"], []).append(
+                    EvidenceRow(**{**fact, "detail": json.loads(fact["detail"])})
+                )
             overlays = await self._overlays(view, source_id, starts[-1], before)
         page = _page(
             rows,

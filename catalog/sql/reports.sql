@@ -86,7 +86,7 @@ SELECT * FROM (
 
 -- name: report_evidence
 -- The facts of one source that hold from the given instants. $1 source, $2 instants, $3 limit
-SELECT seq, kind, at, received_at, last_positive_at, reason, state_after, unknown_after, gateway_id
+SELECT seq, kind, at, received_at, last_positive_at, reason, state_after, unknown_after, gateway_id, detail
   FROM evidence WHERE source_id = $1 AND at = ANY ($2::timestamptz[])
  ORDER BY seq
  LIMIT $3;

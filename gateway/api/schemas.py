@@ -1,7 +1,7 @@
 """What the API answers, role by role: allow-lists. A new column of the catalog shows nowhere until it stands here."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
@@ -197,6 +197,8 @@ class EvidenceAnswer(Answer):
     reason: str | None
     unknown_after: str | None
     gateway_id: str
+    detail: dict[str, Any]
+    "What was measured, e.g. codec, picture size and bitrate of the first connection."
 
 
 class IntervalAnswer(Answer):

@@ -99,6 +99,9 @@ async def test_two_cameras_are_found_connected_lost_and_found_again(tmp_path: Pa
         assert states == ["online", "offline", "online", "never_connected"]
         after = await muster.source(TWO)
         assert after["status"]["first_connected_at"] == before["status"]["first_connected_at"]
+        proof = (await history(muster, ONE))[0]["evidence"][0]
+        assert (proof["kind"], proof["detail"]["codec"]) == ("connected", "H264")
+        assert proof["detail"]["bitrate"] > 0
         assert "0 findings" in await muster.run("check")
         assert await muster.stop() == 0
         assert output.stat().st_size > 10_000
