@@ -73,11 +73,14 @@ class LinuxKernel:
     def _carrier_of(self, local: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
         if local.version == 6:
             return self._ipv6_carrier_of(local.packed.hex())
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            for name in _interface_names():
-                answer = _ioctl(asking, _SIOCGIFADDR, name)
-                if answer is not None and answer[20:24] == local.packed:
-                    return name
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                for name in _interface_names():
+                    answer = _ioctl(asking, _SIOCGIFADDR, name)
+                    if answer is not None and answer[20:24] == local.packed:
+                        return name
+        except OSError:
+            pass  # no descriptor to ask with: it cannot be told
         return None
 
     def _ipv6_carrier_of(self, local: str) -> str | None:
@@ -88,9 +91,15 @@ class LinuxKernel:
         return next((line.split()[-1] for line in lines if line.startswith(local)), None)
 
     def link(self, interface: str) -> Link:
-        """Return how an interface stands: up means that it also has a carrier."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            answer = _ioctl(asking, _SIOCGIFFLAGS, interface)
+        """Return how an interface stands: up means that it also has a carrier.
+
+        Where the kernel cannot be asked, for want of a descriptor, nothing is held against the interface.
+        """
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                answer = _ioctl(asking, _SIOCGIFFLAGS, interface)
+        except OSError:
+            return Link.UP
         if answer is None:
             return Link.MISSING
         (flags,) = struct.unpack_from("H", answer, 16)

@@ -1,5 +1,7 @@
 """Paths to the sources over interfaces that come and go."""
 
+import resource
+
 from gateway.interfaces import Link, LinuxKernel
 from gateway.own_paths import MISSING_FOR, OwnPaths
 from tests.clock import HandClock
@@ -75,3 +77,15 @@ def test_this_machines_kernel_reaches_loopback_by_an_interface_that_is_up() -> N
     assert kernel.interface_to("127.0.0.1") == "lo"
     assert kernel.link("lo") is Link.UP
     assert kernel.link("no-such-if0") is Link.MISSING
+
+
+def test_without_a_descriptor_to_ask_with_nothing_is_held_against_an_interface() -> None:
+    kernel = LinuxKernel()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        answers = (kernel.link("lo"), kernel.interface_to("127.0.0.1"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert answers == (Link.UP, None)
