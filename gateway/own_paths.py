@@ -76,8 +76,4 @@ def neighbourhood(host: str) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    return _around(address)
-
-
-def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return str(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))
