@@ -62,8 +62,10 @@ class PostgresServer:
 
 
 async def _serve(folder: Path, started: "Future[PostgresServer]", ended: threading.Event) -> None:
-    # fsync and the like only guard against a power cut, which no test survives anyway.
+    # fsync and the like only guard against a power cut, which no test survives anyway. An autovacuum worker runs
+    # as superuser: if it is in a test's database when that is dropped, the role of the tests may not end it.
     settings = {
+        "autovacuum": "off",
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
