@@ -14,6 +14,7 @@ from adapters.rtsp import session as rtsp
 from gateway.relay.chunk import ChunkWalker, MediaChunk
 from gateway.relay.connection import RtspConnection, connect
 from gateway.relay.facts import GapWatch, Reporter, Totals
+from gateway.relay.fanout import Channels, Fanout, Stream
 from gateway.relay.picture import classifier
 from gateway.relay.protocol import CodecChanged, FirstKeyFrame, Playing, RelayEnded, RelayState
 from gateway.relay.reader import ChunkReader, SharedBuffer
@@ -21,9 +22,6 @@ from gateway.relay.sink import Sink
 from gateway.relay.spec import RelaySpec
 from gateway.relay.udp import PortPool, UdpMedia, UdpTick
 from gateway.relay.verification import Decoder, Verification
-
-Channels = tuple[tuple[int, int], ...]
-"""RTP and RTCP channel of each track as they stand in the chunks, video first."""
 
 TICK: Final = 1.0
 """Seconds between two looks at what is missing."""
@@ -46,13 +44,17 @@ class RelaySession:
         spec: what to pull and where to push it.
         shared: the worker's buffer, ports and threads.
         totals: of the relay, over all its sessions.
+        fanout: of the relay; its takers are given the media.
         reporter: of the relay.
     """
 
-    def __init__(self, spec: RelaySpec, shared: Shared, totals: Totals, reporter: Reporter) -> None:
+    def __init__(
+        self, spec: RelaySpec, shared: Shared, totals: Totals, fanout: Fanout, reporter: Reporter
+    ) -> None:
         self._spec = spec
         self._shared = shared
         self._totals = totals
+        self._fanout = fanout
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self._connection: Final = RtspConnection(shared.buffer, spec.target.peer, self._on_event, self._take)
@@ -86,6 +88,7 @@ class RelaySession:
             error = ended
             raise
         finally:
+            self._fanout.end()
             await self._close()
             self._report_end(error)
 
@@ -107,8 +110,7 @@ class RelaySession:
             what = "no video" if gaps.last_at else "no video after PLAY"
             self._connection.fail(PeerTimeout(f"{what} for {silence:.0f} s", peer=self._spec.target.peer))
         self._check_rate(now)
-        if self._sink is not None:
-            self._sink.tick(now)
+        self._fanout.tick(now)
         if self._verification is not None:
             self._verification.tick(now, gap=gaps.is_open)
             if self._verification.passed:
@@ -194,6 +196,9 @@ class RelaySession:
         self._rate = (0, self._totals.bytes_in, now)
         self._gaps = GapWatch(self._reporter, self._spec.bounds.media_gap, now)
         self._prepare(playing, stream, now)
+        self._fanout.begin(stream_of(playing.tracks, self._channels))
+        if self._sink is not None:
+            self._fanout.add(self._sink)
         if transport is Transport.TCP:
             self._connection.reader.walker = walker
         elif self._udp is not None:
@@ -245,8 +250,7 @@ class RelaySession:
             if chunk.keys and not self._key_frame_told:
                 self._key_frame_told = True
                 self._reporter.report(FirstKeyFrame(*self._reporter.times(), self._totals.codec, False, 0, 0))
-        if self._sink is not None:
-            self._sink.offer(chunk)
+        self._fanout.offer(chunk)
 
     async def _carry(self) -> None:
         tracks = self._playing.result().tracks
@@ -255,8 +259,9 @@ class RelaySession:
             self._udp = None
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self._watch(), name="watch")]
-            if self._sink is not None:
-                running.append(tasks.create_task(self._sink.run(tracks, self._channels), name="sink"))
+            stream = self._fanout.stream
+            if self._sink is not None and stream is not None:
+                running.append(tasks.create_task(self._sink.run(stream, self._fanout), name="sink"))
             if self._verification is not None:
                 running.append(tasks.create_task(self._verification.run(), name="verification"))
             await asyncio.wait((self._connection.ended,))
@@ -293,6 +298,11 @@ class RelaySession:
             )
         )
         self._reporter.enter(RelayState.WAITING if retryable else RelayState.ENDED)
+
+
+def stream_of(tracks: tuple[rtsp.Track, ...], channels: Channels) -> Stream:
+    """Return what a session delivers; tracks without a description carry nothing that could be offered."""
+    return Stream(tuple(track.media for track in tracks if track.media is not None), channels)
 
 
 def channels_of(tracks: tuple[rtsp.Track, ...]) -> Channels:

@@ -23,6 +23,7 @@ from adapters.base import SourceKey
 from gateway.clock import Clock, SystemClock
 from gateway.descriptors import raise_file_limit
 from gateway.relay.facts import Reporter, Totals
+from gateway.relay.fanout import Fanout
 from gateway.relay.link import EventLink, LinkLogHandler
 from gateway.relay.protocol import (
     Counters,
@@ -57,6 +58,7 @@ class Relay:
     def __init__(self, spec: RelaySpec, shared: Shared, link: EventLink, clock: Clock) -> None:
         self.spec = spec
         self.totals = Totals(spec)
+        self.fanout = Fanout(spec.bounds.gop_bytes)
         self.task: asyncio.Task[None] | None = None
         self._shared = shared
         self._clock = clock
@@ -83,7 +85,7 @@ class Relay:
             self._reporter.enter(RelayState.ENDED)
 
     async def _run_once(self) -> None:
-        await RelaySession(self.spec, self._shared, self.totals, self._reporter).run()
+        await RelaySession(self.spec, self._shared, self.totals, self.fanout, self._reporter).run()
 
 
 class Worker:
