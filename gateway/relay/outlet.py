@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from adapters.errors import PeerTimeout
 from gateway.relay.chunk import MediaChunk, remap
@@ -29,7 +29,7 @@ class Outlet:
         self.queue: Final = queue
         self._stalled = stalled
         self._peer = peer
-        self._connection: RtspConnection | None = None
+        self._connection: RtspConnection[Any] | None = None
         self._channels: dict[int, int] = {}
         self._progress = (0, 0.0)
         "Bytes that the kernel has taken, and when that last grew."
@@ -40,7 +40,11 @@ class Outlet:
         return self._connection is not None
 
     def open(
-        self, connection: RtspConnection, channels: dict[int, int], first: Iterable[MediaChunk], now: float
+        self,
+        connection: RtspConnection[Any],
+        channels: dict[int, int],
+        first: Iterable[MediaChunk],
+        now: float,
     ) -> None:
         """Send media over `connection` from now on.
 

@@ -57,7 +57,9 @@ class RelaySession:
         self._fanout = fanout
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
-        self._connection: Final = RtspConnection(shared.buffer, spec.target.peer, self._on_event, self._take)
+        self._connection: Final[RtspConnection[rtsp.Event]] = RtspConnection(
+            shared.buffer, spec.target.peer, self._on_event, self._take
+        )
         self._walker = self._connection.reader.walker
         self._rate = (0, 0, 0.0)
         "Frames walked over and bytes received at the last look, and when that was."
@@ -142,7 +144,7 @@ class RelaySession:
             answer_timeout=min(10.0, bounds.handshake),
         )
         self._session = rtsp.PullSession(spec.target, spec.credential, options, now=self._loop.time())
-        self._connection.start(self._session)
+        self._connection.start(self._session, self._session.close)
         await asyncio.wait(
             (self._playing, self._connection.ended),
             timeout=bounds.handshake,

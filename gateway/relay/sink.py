@@ -99,7 +99,9 @@ class Sink:
         target, bounds = self._spec.target, self._bounds
         loop = asyncio.get_running_loop()
         self._recording = loop.create_future()
-        connection = RtspConnection(self._shared, target.peer, self._on_event, on_room=self._outlet.flush)
+        connection: RtspConnection[Event] = RtspConnection(
+            self._shared, target.peer, self._on_event, on_room=self._outlet.flush
+        )
         await connect(target, connection, bounds.connect)
         try:
             configure(connection.transport)
@@ -115,7 +117,7 @@ class Sink:
                 ),
                 now=loop.time(),
             )
-            connection.start(session)
+            connection.start(session, session.close)
             out = await self._recorded(connection)
             now = loop.time()
             self._outlet.open(connection, channel_map(stream.channels, out), fanout.replay(now), now)
@@ -127,7 +129,7 @@ class Sink:
             self._outlet.close()
             await connection.close(bounds.teardown)
 
-    async def _recorded(self, connection: RtspConnection) -> tuple[Track, ...]:
+    async def _recorded(self, connection: RtspConnection[Event]) -> tuple[Track, ...]:
         """Wait for the answer to RECORD, or for the end of the connection."""
         assert self._recording is not None
         within = self._bounds.handshake
