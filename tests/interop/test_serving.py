@@ -22,9 +22,9 @@ CODES = {"34020000001320000001": ONE, "34020000001320000002": TWO}
 CODE_ONE, CODE_TWO = CODES
 
 
-@pytest.mark.parametrize("scheme", ["rtsp", "rtsps"])
+@pytest.mark.parametrize(("scheme", "transport"), [("rtsp", "tcp"), ("rtsps", "tcp"), ("rtsp", "udp")])
 async def test_ffmpeg_gets_the_pictures_that_the_camera_sent(
-    database: Database, tmp_path: Path, scheme: str
+    database: Database, tmp_path: Path, scheme: str, transport: str
 ) -> None:
     certificate = make_certificate(tmp_path).file
     sent, got = tmp_path / "sent.h264", tmp_path / "got.h264"
@@ -45,7 +45,7 @@ async def test_ffmpeg_gets_the_pictures_that_the_camera_sent(
             )
             await eventually(sent.exists, what="the direct reader")
             await ffmpeg(
-                *("-rtsp_transport", "tcp", "-i", server.url(CODE_ONE, server.grant(ONE), scheme)),
+                *("-rtsp_transport", transport, "-i", server.url(CODE_ONE, server.grant(ONE), scheme)),
                 *("-t", "3", "-an", "-c", "copy", "-f", "h264", str(got)),
             )
         await eventually(lambda: not relays.readers(), what="the end of the reader")
