@@ -321,15 +321,21 @@ def test_one_answer_opens_one_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quirk", "method"), [(Quirk.DIGEST_URI_FORM, "DESCRIBE"), (Quirk.DIGEST_URI_AGGREGATE, "SETUP")]
+    ("quirk", "method", "algorithm"),
+    [
+        (Quirk.DIGEST_URI_FORM, "DESCRIBE", "MD5"),
+        (Quirk.DIGEST_URI_AGGREGATE, "SETUP", "MD5"),
+        (Quirk.DIGEST_ALGORITHM_UNNAMED, "DESCRIBE", "SHA-256"),
+    ],
 )
-def test_the_captured_forms_of_the_uri_are_admitted(quirk: Quirk, method: str) -> None:
+def test_the_captured_deviations_are_admitted(quirk: Quirk, method: str, algorithm: str) -> None:
     capture = (CAPTURES / POLICIES[quirk].capture).read_bytes().decode()
     visitor = Visitor()
-    asked = visitor.asked()
+    (response,) = visitor.says(request("DESCRIBE", URL))
+    asked = challenge(response, algorithm)
     hashed = answer(asked, method, capture.partition('uri="')[2].partition('"')[0], count=None)
-    response = hashed.partition('response="')[2].rstrip('"')
-    visitor.says(capture.format(nonce=asked["nonce"], response=response).encode())
+    digest = hashed.partition('response="')[2].rstrip('"')
+    visitor.says(capture.format(nonce=asked["nonce"], response=digest).encode())
     assert visitor.door.prove(SECRET, 1.0)
     assert visitor.door.leniency.met == {quirk}
 
