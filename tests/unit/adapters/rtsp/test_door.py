@@ -17,7 +17,7 @@ from adapters.rtsp.door import (
 )
 from adapters.rtsp.guard import Nonces
 from adapters.rtsp.message import Response
-from adapters.rtsp.quirks import POLICIES, Quirk
+from adapters.rtsp.quirks import EVERY_QUIRK, POLICIES, Leniency, Quirk
 from catalog.model.secret import Secret
 from tests.unit.adapters.rtsp.players import (
     PASSWORD,
@@ -338,6 +338,17 @@ def test_the_captured_deviations_are_admitted(quirk: Quirk, method: str, algorit
     visitor.says(capture.format(nonce=asked["nonce"], response=digest).encode())
     assert visitor.door.prove(SECRET, 1.0)
     assert visitor.door.leniency.met == {quirk}
+
+
+def test_a_deviation_that_is_not_accepted_here_is_a_wrong_answer() -> None:
+    visitor = Visitor()
+    visitor.door = DoorSession(
+        PEER, Nonces(), now=0.0, leniency=Leniency(EVERY_QUIRK - {Quirk.DIGEST_URI_FORM})
+    )
+    value = answer(visitor.asked(), "DESCRIBE", f"{URL}/")
+    visitor.says(request("DESCRIBE", URL, 2, Authorization=value))
+    assert not visitor.door.prove(SECRET, 1.0)
+    assert visitor.door.wrong_answers == 1
 
 
 PIECES = st.sampled_from(
