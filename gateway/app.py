@@ -34,6 +34,7 @@ from gateway.metrics import Metrics
 from gateway.opening import muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
+from gateway.relay.budget import Limits
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
 from gateway.selftest import OwnNetwork
@@ -277,6 +278,10 @@ def _bounds(config: Config) -> RelayBounds:
 
 
 def _rules(config: Config) -> PullRules:
+    relay = config.relay
     return PullRules(
-        verify_at_once=config.relay.verify_at_once, reconnect_longest=config.relay.reconnect_longest
+        verify_at_once=relay.verify_at_once,
+        reconnect_longest=relay.reconnect_longest,
+        limits=Limits(relay.max_pulls, relay.max_bandwidth, relay.max_network_bandwidth),
+        expected_bitrate=relay.expected_bitrate,
     )

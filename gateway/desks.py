@@ -9,6 +9,7 @@ from catalog.sources import SourceUnknown
 from gateway.clock import Clock
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
+from gateway.relay.budget import Shortage
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class OnDemandRelays:
     idle_stop: float
     "Seconds that one call keeps a relay running."
 
-    async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+    async def start(self, source_id: int) -> str | Shortage | None:
+        """Ask for a relay, or say that it is still wanted; return None, the obstacle in one word, or our limit.
 
         Raises:
             SourceUnknown: no such source is on the roll of this gateway.

@@ -18,6 +18,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
+from gateway.relay.budget import Shortage
 from gateway.relay.view import RelaySnapshot
 from gateway.status_feed import StatusFeed
 from gateway.status_view import StatusView
@@ -51,8 +52,8 @@ class RelayBoard(Protocol):
 class OnDemand(Protocol):
     """Relays that somebody asks for, beside those that always run."""
 
-    async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+    async def start(self, source_id: int) -> str | Shortage | None:
+        """Ask for a relay, or say that it is still wanted; return None, the obstacle in one word, or our limit.
 
         Raises:
             SourceUnknown: no such source is watched here.

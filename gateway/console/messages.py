@@ -264,6 +264,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "unreachable": ("无法连通", "unreachable"),
     "timeout": ("应答超时", "timeout"),
     "closed": ("连接被关闭", "connection closed"),
+    "pull_limit": ("等待拉流名额（本方上限）", "waits: our limit of pulls"),
+    "bandwidth_limit": ("等待带宽（本方上限）", "waits: our limit of bandwidth"),
+    "network_bandwidth_limit": (
+        "等待该网络带宽（本方上限）",
+        "waits: our limit of bandwidth for its network",
+    ),
     "superior_refused": ("中心平台拒绝", "refused by the central platform"),
     "superior_away": ("中心平台不可达", "central platform away"),
     "lost": ("证据中断", "evidence stayed away"),

@@ -12,7 +12,9 @@ from catalog.model.network import AuthorisedNetworks
 from catalog.sinks import Sink
 from gateway.clock import Clock
 from gateway.enrolment.admission import Networks
+from gateway.enrolment.pull import Pull
 from gateway.enrolment.specs import SpecBuilder
+from gateway.relay.budget import Limits
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot
 
@@ -54,6 +56,9 @@ class Relays(Protocol):
     def snapshot(self) -> Sequence[RelaySnapshot]:
         """Return every relay as it stands."""
 
+    def bitrates(self) -> Mapping[int, int]:
+        """Return the bits a second received of each relay, as last counted."""
+
 
 class Ledger(Protocol):
     """Has facts written to the catalog in its own time."""
@@ -84,6 +89,16 @@ class PullRules:
     "Before another try where the device does not take us and nothing counts its refusals."
     superior_patience: float = 60.0
     "How long a verified source on demand runs on for the superior to take it."
+    limits: Limits = field(default_factory=Limits)
+    "What may be pulled at once."
+    expected_bitrate: int = 4_000_000
+    "Bits a second that are reserved for a pull until it is measured."
+
+    def wait(self, pull: Pull) -> float:
+        """Return how long a pull that failed waits for its next try, before it is spread."""
+        rounds = (pull.failures - 1) // max(len(pull.endpoints), 1)
+        longest = self.reconnect_longest if pull.is_connected else self.retry_longest
+        return min(longest, self.retry_first * (1 << min(rounds, 10)))
 
 
 def _nothing_is_lost(_: str) -> bool:

@@ -12,6 +12,7 @@ from catalog.model.profile import LocationJudgement
 from gateway.enrolment.admission import Hindrance, Obstacle
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.specs import PullKey
+from gateway.relay.budget import Priority, Shortage
 from gateway.relay.protocol import SinkState
 
 
@@ -115,20 +116,28 @@ class Pull:
     session: Session | None = None
     blocked: Obstacle | None = None
     "What admission has against it."
+    short: Shortage | None = None
+    "Which limit of ours it waits for."
     failure: str | None = None
     "Why the last try brought no video."
     superior: str | None = None
     "Why the superior does not take it."
     open_reasons: set[DegradeReason] = field(default_factory=set)
     "Told to the status and not taken back."
+    bitrate: int = 0
+    "Bits a second as last measured and smoothed."
+    measured_at: float = float("-inf")
+    "Monotonic."
     stop_by: float = 0.0
     "Monotonic; a pull being stopped counts as ended then, whatever its worker says."
 
     @property
     def obstacle(self) -> str | None:
-        """Return the one word to tell: admission's first, then the source's, then the superior's."""
+        """Return the one word to tell: admission's first, then our limit, the source's, the superior's."""
         if self.blocked is not None:
             return self.blocked.word.value
+        if self.short is not None:
+            return self.short.limit.value
         return self.failure or self.superior
 
     def is_wanted(self, now: float) -> bool:
@@ -138,6 +147,17 @@ class Pull:
         if not self.is_connected or self.plan.relay_mode is RelayMode.ALWAYS:
             return True
         return self.plan.relay_mode is RelayMode.ON_DEMAND and now < self.wanted_until
+
+    @property
+    def endpoint(self) -> EndpointPlan:
+        """The one that comes next; only where admission let any through."""
+        return self.endpoints[self.next_endpoint % len(self.endpoints)]
+
+    def priority(self, now: float) -> Priority:
+        """Return how important its place in the budget is at monotonic `now`."""
+        if self.is_connected and self.plan.relay_mode is RelayMode.ALWAYS:
+            return Priority.DUTY
+        return Priority.ON_DEMAND if now < self.wanted_until else Priority.VERIFICATION
 
     @property
     def refuses_us(self) -> bool:

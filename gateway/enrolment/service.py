@@ -28,6 +28,7 @@ from gateway.enrolment.pull import Phase
 from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder, target_of
 from gateway.own_paths import neighbourhood
+from gateway.relay.budget import Shortage, Usage
 from gateway.relay.protocol import Event
 
 logger = logging.getLogger(__name__)
@@ -116,13 +117,14 @@ class Enrolment:
         """Have the plans read again soon: the catalog changed. Calls in quick succession are one."""
         self._changed.set()
 
-    def start_on_demand(self, source_id: int, idle_stop: float) -> str | None:
+    def start_on_demand(self, source_id: int, idle_stop: float) -> str | Shortage | None:
         """Have a source on demand relayed for `idle_stop` seconds; each further call begins them anew.
 
         One that never connected is verified first; one that is always on runs anyway.
 
         Returns:
-            None when it runs or begins as soon as it can, else the one word for what stands in the way.
+            None when it runs or begins as soon as it can, else the one word for what stands in the way, or the
+            limit of ours that leaves no room.
 
         Raises:
             LookupError: this gateway has no such source on its roll.
@@ -165,6 +167,15 @@ class Enrolment:
         for pull in self._pulls:
             counted[pull.phase.name.lower()] += 1
         return counted
+
+    def budget(self) -> Usage:
+        """Return how much is pulled, against which limits, and how many wait for room."""
+        return self._pulls.places.budget.usage()
+
+    @property
+    def gave_way(self) -> int:
+        """Return how many pulls ended for another one or because of a limit."""
+        return self._pulls.places.gave_way
 
     # -- running --------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,8 @@ class Granted:
 
     victims: tuple[int, ...] = ()
     "All of lower priority, and none that need not leave."
+    shortage: Shortage | None = None
+    "Why they must; None when nobody must."
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class Budget:
         if shortage is None:
             return Granted()
         victims = self._victims(claim)
-        return shortage if victims is None else Granted(victims)
+        return shortage if victims is None else Granted(victims, shortage)
 
     def holds(self, key: int) -> bool:
         """Tell whether `key` has a place."""

@@ -108,6 +108,10 @@ class RelayManager:
         """Return every relay as it stands, also those that were refused and wait for a new `start`."""
         return [view.snapshot(self._worker_of(source_id)) for source_id, view in self._views.items()]
 
+    def bitrates(self) -> Mapping[int, int]:
+        """Return the bits a second received of each relay, as last counted."""
+        return {source_id: view.counters.bitrate for source_id, view in self._views.items()}
+
     def workers(self) -> list[tuple[int | None, int, float]]:
         """Return process id, number of relays and CPU seconds of each worker."""
         return [(slot.pid, len(slot.specs), slot.cpu) for slot in self._slots]

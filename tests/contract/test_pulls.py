@@ -167,7 +167,7 @@ def test_a_source_on_demand_is_verified_stops_and_runs_when_asked_for() -> None:
 def test_who_asks_anew_does_not_wait_for_an_earlier_failure() -> None:
     bench = Bench()
     bench.put(plan(relay_mode=RelayMode.ON_DEMAND))
-    for _ in range(4):
+    for _ in range(3):
         bench.end("unreachable")
         bench.over()
         bench.pass_time(1)

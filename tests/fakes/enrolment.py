@@ -106,6 +106,7 @@ class RelayRunner:
     started: list[RelaySpec] = field(default_factory=list)
     stopped: list[tuple[int, str]] = field(default_factory=list)
     shown: list[RelaySnapshot] = field(default_factory=list)
+    carried: dict[int, int] = field(default_factory=dict)
     happened: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
 
     async def take(self) -> list[Event]:
@@ -121,6 +122,9 @@ class RelayRunner:
 
     def snapshot(self) -> Sequence[RelaySnapshot]:
         return self.shown
+
+    def bitrates(self) -> Mapping[int, int]:
+        return self.carried
 
 
 @dataclass

@@ -1,0 +1,279 @@
+"""How the pulls share a budget: who waits, who gives way and comes back, and what the status is told of it."""
+
+from catalog.model.plan import RelayMode, SourcePlan
+from gateway.enrolment.ports import Conditions, PullRules
+from gateway.enrolment.pull import Phase
+from gateway.relay.budget import Limit, Limits, Shortage
+from gateway.relay.protocol import MediaGapOpened
+from tests.fakes.enrolment import Bench, endpoint, networks, plan, stored
+
+MBIT = 1_000_000
+
+
+def limited(*, verify_at_once: int = 32, **limits: int) -> Bench:
+    return Bench(rules=PullRules(limits=Limits(**limits), verify_at_once=verify_at_once))
+
+
+def duty(number: int, host: str = "10.1.0.5") -> SourcePlan:
+    return plan(number, endpoint(number, host), has_connected=True)
+
+
+def asked(number: int) -> SourcePlan:
+    return plan(number, endpoint(number), has_connected=True, relay_mode=RelayMode.ON_DEMAND)
+
+
+def running(bench: Bench) -> list[int]:
+    return sorted(bench.relays.running)
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------
+
+
+def test_a_source_beyond_the_limit_waits_says_so_and_begins_when_there_is_room() -> None:
+    bench = limited(pulls=2)
+    bench.put(duty(1), duty(2), duty(3))
+    assert (running(bench), bench.obstacle(3), bench.pull(3).phase) == ([1, 2], "pull_limit", Phase.WAITING)
+    bench.pulls.forget(1)
+    bench.pass_time(1)
+    assert (running(bench), bench.obstacle(3)) == ([2, 3], None)
+
+
+def test_waiting_for_room_is_nothing_against_the_source() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(1), duty(2))
+    bench.pass_time(200)
+    bench.reassert()
+    assert not any(word.startswith("impaired") for word in bench.status.kinds(2))
+    assert bench.pull(2).failures == 0
+
+
+def test_a_full_network_lets_the_others_run() -> None:
+    bench = limited(network_bandwidth=8 * MBIT)
+    bench.pulls.conditions = Conditions(networks("10.1.0.0/24", "10.2.0.0/24"))
+    bench.put(duty(1), duty(2), duty(3), duty(4, "10.2.0.5"))
+    assert (running(bench), bench.obstacle(3)) == ([1, 2, 4], "network_bandwidth_limit")
+    assert bench.pull(3).short == Shortage(
+        Limit.NETWORK_BANDWIDTH, 8 * MBIT, 8 * MBIT, 4 * MBIT, "10.1.0.0/24"
+    )
+
+
+def test_verification_pulls_count_and_keep_to_their_own_bound_when_room_comes() -> None:
+    bench = limited(pulls=3, verify_at_once=2)
+    bench.put(*(plan(number) for number in range(1, 8)))
+    assert running(bench) == [1, 2]
+    bench.connect(1)
+    bench.pass_time(1)
+    assert running(bench) == [1, 2, 3]
+    bench.connect(2)
+    bench.pass_time(1)
+    assert (running(bench), bench.obstacle(4)) == ([1, 2, 3], "pull_limit")
+
+
+def test_a_source_that_is_wanted_no_more_waits_no_more() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(1), duty(2))
+    bench.put(plan(2, endpoint(2), has_connected=True, relay_mode=RelayMode.OFF))
+    assert bench.obstacle(2) == "relay_off"
+    bench.pulls.forget(1)
+    bench.pass_time(2)
+    assert running(bench) == []
+    assert bench.pulls.places.budget.usage().waiting == {}
+
+
+def test_the_channels_of_one_recorder_that_wait_for_room_keep_no_other_from_being_tried() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(9))
+    bench.put(*(plan(n, endpoint(n, credential=stored(), path=f"/{n}"), has_connected=True) for n in (1, 2)))
+    bench.pulls.forget(9)
+    bench.pass_time(2)
+    assert running(bench) == [1]
+    bench.pulls.forget(1)
+    bench.pass_time(2)
+    assert running(bench) == [2]
+
+
+# -- giving way ----------------------------------------------------------------------------------------------------
+
+
+def test_a_verification_gives_way_to_a_connected_source_and_comes_back_by_itself() -> None:
+    bench = limited(pulls=1)
+    bench.put(plan(1))
+    bench.put(duty(2))
+    assert (running(bench), bench.relays.stopped) == ([2], [(1, "gave_way")])
+    bench.over(1)
+    bench.pass_time(60)
+    assert (running(bench), bench.obstacle(1), bench.pull(1).failures) == ([2], "pull_limit", 0)
+    bench.pulls.forget(2)
+    bench.pass_time(1)
+    assert (running(bench), bench.obstacle(1)) == ([1], None)
+
+
+def test_an_asked_relay_that_gave_way_is_not_degraded_by_it_and_comes_back_while_it_is_wanted() -> None:
+    bench = limited(pulls=1)
+    bench.put(asked(1))
+    bench.pulls.want(1, 300.0)
+    bench.pass_time(1)
+    bench.events.take(MediaGapOpened(*bench.times(1), bench.clock.monotonic()))
+    bench.put(duty(2))
+    bench.over(1)
+    assert bench.obstacle(1) == "pull_limit"
+    assert bench.status.kinds(1) == [
+        "restored no_media",
+        "restored authentication_failed",
+        "impaired no_media",
+    ]
+    assert bench.status.facts[-1] == ("restored", 1, "authentication_failed")
+    assert bench.pull(1).open_reasons == set()
+    bench.pulls.forget(2)
+    bench.pass_time(31)
+    assert running(bench) == [1]
+
+
+def test_who_gave_way_rests_before_it_asks_again() -> None:
+    bench = limited(pulls=1)
+    bench.put(plan(1))
+    bench.put(duty(2))
+    bench.over(1)
+    bench.pulls.forget(2)
+    bench.pass_time(20)
+    assert running(bench) == []
+    bench.pass_time(12)
+    assert running(bench) == [1]
+
+
+def test_a_duty_that_reconnects_keeps_its_place() -> None:
+    bench = limited(pulls=1)
+    bench.put(plan(1, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True), asked(2))
+    for _ in range(60):
+        if 1 in bench.relays.running:
+            bench.end("unreachable", 1)
+            bench.over(1)
+        refused = bench.pulls.want(2, 30.0)
+        assert isinstance(refused, Shortage)
+        bench.pass_time(2)
+    assert {spec.source_id for spec in bench.relays.started} == {1}
+
+
+def test_a_source_that_refuses_us_holds_no_place_while_it_rests() -> None:
+    bench = limited(pulls=1)
+    bench.put(plan(1, endpoint(1, credential=stored()), has_connected=True), duty(2))
+    bench.end("authentication_failed", 1, retryable=False, refusals=2, status=401)
+    bench.pass_time(2)
+    assert running(bench) == [2]
+    assert bench.obstacle(1) == "authentication_failed"
+
+
+# -- asked for -----------------------------------------------------------------------------------------------------
+
+
+def test_who_asks_beyond_the_limit_is_told_the_limit_and_asked_for_nothing() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(1), asked(2))
+    assert bench.pulls.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
+    assert (bench.pull(2).phase, bench.obstacle(2)) == (Phase.IDLE, None)
+    bench.pulls.forget(1)
+    bench.pass_time(5)
+    assert running(bench) == []
+    assert bench.pulls.want(2, 30.0) is None
+    bench.pass_time(1)
+    assert running(bench) == [2]
+
+
+def test_who_asks_goes_before_a_verification_but_not_before_a_duty() -> None:
+    bench = limited(pulls=2)
+    bench.put(duty(1), plan(2), asked(3), asked(4))
+    assert bench.pulls.want(3, 30.0) is None
+    assert isinstance(bench.pulls.want(4, 30.0), Shortage)
+    bench.pass_time(1)
+    assert running(bench) == [1, 3]
+    assert bench.obstacle(2) == "pull_limit"
+
+
+def test_a_refusal_does_not_prolong_what_was_asked_before() -> None:
+    bench = limited(pulls=1)
+    bench.put(asked(1))
+    bench.pulls.want(1, 30.0)
+    bench.pass_time(1)
+    bench.put(duty(2))
+    bench.over(1)
+    bench.pass_time(20)
+    assert isinstance(bench.pulls.want(1, 30.0), Shortage)
+    bench.pass_time(10)
+    assert (bench.pull(1).phase, bench.obstacle(1)) == (Phase.IDLE, None)
+
+
+def test_a_source_that_never_connected_waits_for_its_verification_also_after_a_refusal() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(1), plan(2, relay_mode=RelayMode.ON_DEMAND))
+    assert isinstance(bench.pulls.want(2, 30.0), Shortage)
+    bench.pass_time(1)
+    assert bench.obstacle(2) == "pull_limit"
+    bench.pulls.forget(1)
+    bench.pass_time(1)
+    assert running(bench) == [2]
+
+
+def test_one_that_is_always_on_and_waits_says_so_to_who_asks() -> None:
+    bench = limited(pulls=1)
+    bench.put(duty(1), duty(2))
+    assert bench.pulls.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
+    assert bench.pull(2).phase is Phase.WAITING
+
+
+# -- measured ------------------------------------------------------------------------------------------------------
+
+
+def test_room_is_counted_by_what_is_measured() -> None:
+    bench = limited(bandwidth=8 * MBIT)
+    bench.put(duty(1), duty(2), duty(3), duty(4))
+    assert (running(bench), bench.obstacle(3)) == ([1, 2], "bandwidth_limit")
+    bench.relays.carried = {1: MBIT, 2: MBIT}
+    bench.pass_time(60)
+    assert running(bench) == [1, 2, 3]
+
+
+def test_more_than_was_expected_ends_the_least_important_and_never_in_turns() -> None:
+    bench = limited(bandwidth=10 * MBIT)
+    bench.put(duty(1), asked(2))
+    bench.pulls.want(2, 3600.0)
+    bench.pass_time(1)
+    bench.relays.carried = {1: 8 * MBIT, 2: 4 * MBIT}
+    bench.pass_time(60)
+    bench.over(2)
+    bench.relays.carried = {1: 8 * MBIT}
+    assert (running(bench), bench.obstacle(2)) == ([1], "bandwidth_limit")
+    bench.pass_time(600)
+    assert [spec.source_id for spec in bench.relays.started] == [1, 2]
+    bench.relays.carried = {1: 4 * MBIT}
+    bench.pass_time(60)
+    assert (running(bench), bench.obstacle(2)) == ([1, 2], None)
+
+
+def test_a_pull_knows_from_before_what_it_needs() -> None:
+    bench = limited(bandwidth=10 * MBIT)
+    bench.put(asked(1), duty(2))
+    bench.pulls.want(1, 60.0)
+    bench.pass_time(1)
+    bench.relays.carried = {1: 8 * MBIT, 2: 2 * MBIT}
+    bench.pass_time(50)
+    bench.pulls.release(1)
+    bench.over(1)
+    bench.relays.carried = {2: 4 * MBIT}
+    bench.pass_time(60)
+    refused = bench.pulls.want(1, 60.0)
+    assert isinstance(refused, Shortage)
+    assert refused.asked > 7 * MBIT
+    bench.pass_time(3600)
+    assert bench.pulls.want(1, 60.0) is None
+
+
+def test_two_thousand_sources_that_wait_are_served_in_order_as_places_come_free() -> None:
+    bench = limited(pulls=10)
+    bench.put(*(duty(number) for number in range(1, 2001)))
+    bench.pass_time(30)
+    first = running(bench)
+    assert len(first) == 10
+    for number in first:
+        bench.pulls.forget(number)
+    bench.pass_time(1)
+    assert running(bench) == list(range(11, 21))
