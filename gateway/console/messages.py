@@ -260,6 +260,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "worker_died": ("转发进程意外结束", "relay process died"),
     "worker_lost": ("转发进程重启", "relay process replaced"),
     "stopped": ("已停止", "stopped"),
+    "moved": ("已换至其他转发进程", "moved to another relay process"),
     "idle": ("无人使用", "nobody wants it"),
     "unreachable": ("无法连通", "unreachable"),
     "timeout": ("应答超时", "timeout"),

@@ -46,7 +46,7 @@ from gateway.relay.protocol import (
 
 logger = logging.getLogger(__name__)
 
-OUR_FAULTS: Final = frozenset({"worker_lost", "bug", "local_error"})
+OUR_FAULTS: Final = frozenset({"worker_lost", "moved", "bug", "local_error"})
 """Ends that say nothing about the source."""
 
 OUR_FAULT_REST: Final = 5.0

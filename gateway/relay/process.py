@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import sys
@@ -12,7 +13,8 @@ from typing import ClassVar, Final
 from adapters.base import SourceKey
 from adapters.errors import AdapterError
 from gateway.clock import Clock
-from gateway.relay.protocol import Command, Event, Shutdown, StartRelay, StopRelay
+from gateway.relay.placement import WorkerLoad
+from gateway.relay.protocol import Command, Counters, Event, Shutdown, StartRelay, StopRelay
 from gateway.relay.spec import RelaySpec
 from gateway.relay.wire import MAX_LINE, decode_event, encode
 from gateway.supervisor import Backoff, keep_running
@@ -25,6 +27,8 @@ LEAVE: Final = 6.0
 """Seconds that a worker has to take its leave."""
 MAX_COMMANDS: Final = 16 * 1024 * 1024
 """Bytes of commands that may wait for a worker; one that lets more wait hangs."""
+BUSY_SMOOTHING: Final = 10.0
+"""Seconds, the time constant of the CPU share of a worker: a burst of key frames is no load."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -58,6 +62,9 @@ class WorkerSlot:
         "Bits per second of all relays here, as last counted."
         self.cpu = 0.0
         "CPU seconds of the present process, as last counted."
+        self._busy = 0.0
+        self._flowing = 0
+        self._counted_at: float | None = None
         self._clock = clock
         self._on_event = on_event
         self._on_lost = on_lost
@@ -72,6 +79,22 @@ class WorkerSlot:
         """Run the source here no more."""
         if self.specs.pop(source_id, None) is not None:
             self._send(StopRelay(source_id, reason))
+
+    def count(self, event: Counters) -> None:
+        """Take in what the present process counted."""
+        self.bitrate = sum(relay.bitrate for relay in event.relays)
+        self._flowing = sum(1 for relay in event.relays if relay.bitrate > 0)
+        passed = event.at - self._counted_at if self._counted_at is not None else 0.0
+        if passed > 0:
+            share = 1.0 - math.exp(-passed / BUSY_SMOOTHING)
+            self._busy += share * ((event.cpu - self.cpu) / passed - self._busy)
+        self.cpu, self._counted_at = event.cpu, event.at
+
+    def load(self) -> WorkerLoad:
+        """Return how busy the present process is."""
+        relays = len(self.specs)
+        fresh = max(0, relays - self._flowing)
+        return WorkerLoad(self.index, self.pid, relays, fresh, self.bitrate, self._busy)
 
     def forget(self, source_id: SourceKey) -> None:
         """Do not run the source in later processes; in the present one it ended by itself."""
@@ -175,7 +198,8 @@ class WorkerSlot:
                 extra={"action": "worker_ended"},
             )
             if pid is not None:
-                self.bitrate = 0
+                self.bitrate, self._flowing = 0, 0
+                self.cpu, self._busy, self._counted_at = 0.0, 0.0, None
                 self._on_lost(self, pid)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from adapters.base import SourceKey, Transport
+from gateway.relay.placement import SETTLED
 from gateway.relay.protocol import (
     CodecChanged,
     FirstKeyFrame,
@@ -32,6 +33,8 @@ _SUMMED: Final = frozenset(
         "dropped_frames",
         "drops",
         "sessions",
+        "damaged_frames",
+        "skipped_frames",
     }
 )
 
@@ -92,6 +95,10 @@ class RelayView:
     width: int = 0
     height: int = 0
     in_gap: bool = False
+    verified: bool = False
+    "Whether a verification passed."
+    placed_at: float = 0.0
+    "Monotonic; when it came to its present worker."
     before: RelayCounters = field(init=False)
     "Totals of the workers that are gone."
     counters: RelayCounters = field(init=False)
@@ -122,7 +129,12 @@ class RelayView:
             case CodecChanged():
                 self.codec = event.after
             case VerificationFinished():
-                pass
+                self.verified = self.verified or event.passed
+
+    def is_movable(self, now: float) -> bool:
+        """Tell whether it may go to another worker: it plays, is no verification, and has settled where it is."""
+        is_steady = self.state is RelayState.PLAYING and not self.in_gap
+        return is_steady and (self.verified or not self.spec.verify) and now - self.placed_at >= SETTLED
 
     def lose_worker(self) -> None:
         """Keep the totals of a worker that is gone."""

@@ -372,6 +372,16 @@ def test_a_connected_source_that_refuses_us_is_degraded_until_it_takes_us_again(
 # -- a connected source ---------------------------------------------------------------------------------------------
 
 
+def test_a_move_to_another_worker_is_nothing_against_the_source() -> None:
+    bench = Bench()
+    bench.put(plan(7, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True))
+    for _ in range(3):
+        bench.end("moved", was_playing=True, last_media_at=bench.clock.monotonic())
+        bench.pass_time(2)
+    assert (bench.status.kinds(), bench.obstacle(), bench.relays.stopped) == ([], None, [])
+    assert (bench.pull().failures, bench.pull().phase) == (0, Phase.RUNNING)
+
+
 def test_another_endpoint_is_tried_after_two_tries_without_video() -> None:
     bench = Bench()
     bench.put(plan(7, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True))
