@@ -146,12 +146,13 @@ class Gateway:
             status=self._status,
             vault=self._vault,
             relays=relays,
+            budget=enrolment,
             on_demand=OnDemandRelays(enrolment, config.relay.idle_stop),
             sweeps=discovery,
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
         )
         works = {
-            "status": lambda: self._watch_status(stop, relays),
+            "status": lambda: self._watch_status(stop, relays, enrolment),
             "own network": lambda: self._watch_own_network(
                 own_network, lambda: paths.learn(enrolment.hosts())
             ),
@@ -194,7 +195,7 @@ class Gateway:
             self.has_failed = True
             stop.set()
 
-    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager) -> None:
+    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager, enrolment: Enrolment) -> None:
         """Judge and store once a second, for ever."""
         while True:
             due = self._clock.monotonic() + TICK
@@ -210,9 +211,9 @@ class Gateway:
                 stop.set()
                 return
             self._metrics.evidence_flush.observe(self._clock.monotonic() - started)
-            self._show_metrics(relays)
+            self._show_metrics(relays, enrolment)
 
-    def _show_metrics(self, relays: RelayManager) -> None:
+    def _show_metrics(self, relays: RelayManager, enrolment: Enrolment) -> None:
         metrics = self._metrics
         metrics.evidence_queue.set(self._status.waiting)
         metrics.database_up.set(1 if self._status.is_stored else 0)
@@ -220,6 +221,8 @@ class Gateway:
         metrics.show_unknown(self._status.views.unknown)
         metrics.show_transitions(self._status.take_transitions())
         metrics.show_relays(relays.snapshot(), lost_workers=relays.lost_workers)
+        metrics.show_workers((cpu for _, _, cpu in relays.workers()), moves=relays.moves)
+        metrics.show_budget(enrolment.budget(), gave_way=enrolment.gave_way)
 
     async def _watch_own_network(self, own_network: OwnNetwork, learn_paths: Callable[[], None]) -> None:
         """Keep asking whether it is us, and decide suspicions of a common cause."""

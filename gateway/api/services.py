@@ -18,7 +18,8 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
-from gateway.relay.budget import Shortage
+from gateway.relay.budget import Shortage, Usage
+from gateway.relay.placement import WorkerLoad
 from gateway.relay.view import RelaySnapshot
 from gateway.status_feed import StatusFeed
 from gateway.status_view import StatusView
@@ -46,6 +47,18 @@ class RelayBoard(Protocol):
 
     def snapshot(self) -> Sequence[RelaySnapshot]:
         """Return every relay as it stands."""
+        ...
+
+    def loads(self) -> Sequence[WorkerLoad]:
+        """Return how busy each worker is."""
+        ...
+
+
+class BudgetBoard(Protocol):
+    """What is pulled against which limits (`gateway.enrolment.service.Enrolment`)."""
+
+    def budget(self) -> Usage:
+        """Return how the budget stands."""
         ...
 
 
@@ -97,6 +110,7 @@ class ApiServices:
     vault: Vault
     relays: RelayBoard | None = None
     "None while no relay manager runs: the list is empty and starting one is refused."
+    budget: BudgetBoard | None = None
     on_demand: OnDemand | None = None
     sweeps: SweepDesk | None = None
     credential_desk: CredentialDesk | None = None
