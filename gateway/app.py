@@ -287,4 +287,5 @@ def _rules(config: Config) -> PullRules:
         reconnect_longest=relay.reconnect_longest,
         limits=Limits(relay.max_pulls, relay.max_bandwidth, relay.max_network_bandwidth),
         expected_bitrate=relay.expected_bitrate,
+        low_bitrate=relay.low_bitrate,
     )

@@ -246,6 +246,8 @@ class RelayConfig(Section):
     "Bits a second of the pulls from each authorised network; 0 is no limit."
     expected_bitrate: int = Field(default=4_000_000, ge=16_000, le=200_000_000)
     "Bits a second reserved for a pull until it is measured."
+    low_bitrate: int = Field(default=0, ge=0, le=200_000_000)
+    "Bits a second; a source that delivers less for a minute is degraded (`bitrate_low`). 0: never."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
     reconnect_longest: float = Field(default=60.0, gt=0, le=3600)
 

@@ -16,9 +16,6 @@ GAVE_WAY_REST: Final = 30.0
 BITRATE_HOLDS: Final = 3600.0
 """Seconds that a measured bitrate is expected again; a camera that is set otherwise meanwhile gets its chance then."""
 
-MEASURING: Final = 1.0
-"""Seconds between two measurements."""
-
 BRIEF_WAIT: Final = 2.0
 """Seconds that any pull may wait and keep its place."""
 
@@ -32,7 +29,6 @@ class Places:
         "Pulls that ended for another one or because of a limit."
         self._pulls = pulls
         self._rules = rules
-        self._measured_at = float("-inf")
 
     def ask(self, pull: Pull, network: str, now: float) -> Granted | Shortage:
         """Take a place for a pull from `network` at monotonic `now`, or let it stand in line and know why."""
@@ -74,14 +70,9 @@ class Places:
 
     def measure(self, bitrates: Mapping[int, int], now: float) -> Overrun | None:
         """Take in the measured bits a second of each source; return who must end because of them."""
-        self._measured_at = now
         self.budget.measure(bitrates, now)
         for source_id, bitrate in bitrates.items():
             pull, rate = self._pulls.get(source_id), self.budget.rate(source_id)
             if pull is not None and rate is not None and bitrate > 0:
                 pull.bitrate, pull.measured_at = rate, now
         return self.budget.overrun(now)
-
-    def is_measuring_due(self, now: float) -> bool:
-        """Tell whether it is time for `measure`."""
-        return now - self._measured_at >= MEASURING

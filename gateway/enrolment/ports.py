@@ -59,6 +59,9 @@ class Relays(Protocol):
     def bitrates(self) -> Mapping[int, int]:
         """Return the bits a second received of each relay, as last counted."""
 
+    def strained(self) -> frozenset[int]:
+        """Return the sources that we ourselves are slow with: what they deliver says nothing about them."""
+
 
 class Ledger(Protocol):
     """Has facts written to the catalog in its own time."""
@@ -93,6 +96,8 @@ class PullRules:
     "What may be pulled at once."
     expected_bitrate: int = 4_000_000
     "Bits a second that are reserved for a pull until it is measured."
+    low_bitrate: int = 0
+    "Bits a second below which a source that delivers is degraded; 0: never."
 
     def wait(self, pull: Pull) -> float:
         """Return how long a pull that failed waits for its next try, before it is spread."""

@@ -42,7 +42,11 @@ NO_PICTURE: Final = frozenset(
 )
 """Causes with which a source that answers gives no video."""
 
-MEASURED_BY_PULLS: Final = (DegradeReason.NO_MEDIA, DegradeReason.AUTHENTICATION_FAILED)
+MEASURED_BY_PULLS: Final = (
+    DegradeReason.NO_MEDIA,
+    DegradeReason.AUTHENTICATION_FAILED,
+    DegradeReason.BITRATE_LOW,
+)
 """Degrade reasons that open and close by what a pull shows, and by nothing else."""
 
 TRIES_WITHOUT_VIDEO: Final = 2

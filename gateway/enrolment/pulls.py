@@ -15,6 +15,7 @@ from catalog.model.plan import RelayMode, SourcePlan
 from catalog.model.profile import LocationJudgement
 from gateway.enrolment.admission import Admission, Hindrance, Obstacle, admit
 from gateway.enrolment.first_connection import Proof
+from gateway.enrolment.measuring import Measuring
 from gateway.enrolment.places import Places
 from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import (
@@ -63,6 +64,7 @@ class Pulls:
         self._turns = Turns(self._pulls)
         self.places = Places(self._pulls, rules)
         self.telling = Telling(ports)
+        self._measuring = Measuring(ports, rules, self._pulls, self.places)
 
     def __len__(self) -> int:
         return len(self._pulls)
@@ -383,10 +385,9 @@ class Pulls:
 
     def _look_at_places(self, now: float) -> None:
         """Measure what is pulled, end what goes beyond a limit, and let in whoever there is room for."""
-        if self.places.is_measuring_due(now):
-            overrun = self.places.measure(self.ports.relays.bitrates(), now)
-            if overrun is not None:
-                self._give_way(self._pulls[overrun.key], overrun.shortage, "more is pulled than was expected")
+        overrun = self._measuring.look(now)
+        if overrun is not None:
+            self._give_way(self._pulls[overrun.key], overrun.shortage, "more is pulled than was expected")
         for number, (source_id, priority) in enumerate(self.places.budget.line()):
             if number >= STARTS_AT_A_LOOK or (priority is Priority.VERIFICATION and not self._may_verify):
                 return

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from adapters.base import SourceKey
 from gateway.clock import Clock
@@ -38,6 +38,9 @@ from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot, RelayView
 
 logger = logging.getLogger(__name__)
+
+STRAINED: Final = 0.8
+"""Share of a core from which on a worker may read too slowly, and a camera on TCP sends no faster than we read."""
 
 
 class RelayManager:
@@ -141,6 +144,15 @@ class RelayManager:
     def bitrates(self) -> Mapping[int, int]:
         """Return the bits a second received of each relay, as last counted."""
         return {source_id: view.counters.bitrate for source_id, view in self._views.items()}
+
+    def strained(self) -> frozenset[int]:
+        """Return the relays that we are slow with: their worker has no CPU to spare, or media waits for their sink."""
+        full = {slot.index for slot in self._slots if slot.load().busy >= STRAINED}
+        return frozenset(
+            source_id
+            for source_id, view in self._views.items()
+            if view.counters.queue_bytes or self._placed[source_id].index in full
+        )
 
     def workers(self) -> list[tuple[int | None, int, float]]:
         """Return process id, number of relays and CPU seconds of each worker."""

