@@ -34,7 +34,7 @@ from gateway.metrics import Metrics
 from gateway.opening import muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
-from gateway.relay.budget import Limits
+from gateway.relay.limits import Limits
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
 from gateway.selftest import OwnNetwork

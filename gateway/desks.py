@@ -9,7 +9,7 @@ from catalog.sources import SourceUnknown
 from gateway.clock import Clock
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
-from gateway.relay.budget import Shortage
+from gateway.relay.limits import Shortage
 
 
 @dataclass(frozen=True)

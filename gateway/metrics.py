@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from catalog.model.connectivity import State
 from catalog.model.display import Displayed, UnknownReason
-from gateway.relay.budget import Limit, Usage
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Limit
 from gateway.relay.protocol import RelayCounters
 from gateway.relay.view import RelaySnapshot
 

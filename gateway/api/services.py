@@ -18,7 +18,8 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
-from gateway.relay.budget import Shortage, Usage
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Shortage
 from gateway.relay.placement import WorkerLoad
 from gateway.relay.view import RelaySnapshot
 from gateway.status_feed import StatusFeed

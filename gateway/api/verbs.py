@@ -26,7 +26,7 @@ from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
 from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.services import ApiServices
 from gateway.discovery_plan import SweepRefused, SweepRequest
-from gateway.relay.budget import SETTINGS, Shortage
+from gateway.relay.limits import SETTINGS, Shortage
 
 LIMIT_PAUSE: Final = 10.0
 """Seconds after which it makes sense to ask again for a relay that found no room."""

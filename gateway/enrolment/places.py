@@ -6,7 +6,8 @@ from typing import Final
 
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.pull import Phase, Pull
-from gateway.relay.budget import Budget, Claim, Granted, Overrun, Priority, Shortage
+from gateway.relay.budget import Budget, Granted, Overrun
+from gateway.relay.limits import Claim, Priority, Shortage
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,14 @@ class Places:
             "" if shortage is None else f"; {shortage.explain().en}",
             extra={"action": "relay_gave_way", "source_id": pull.plan.source_id},
         )
+
+    def forgets_bitrate(self, pull: Pull, now: float) -> bool:
+        """Forget an old bitrate of a pull that waits for room; tell whether there was one, so that it asks anew."""
+        is_old = pull.bitrate > 0 and now - pull.measured_at >= BITRATE_HOLDS
+        if pull.phase is not Phase.WAITING or pull.short is None or not is_old:
+            return False
+        pull.bitrate = 0
+        return True
 
     def measure(self, bitrates: Mapping[int, int], now: float) -> Overrun | None:
         """Take in the measured bits a second of each source; return who must end because of them."""

@@ -11,10 +11,10 @@ from catalog.model.connectivity import DegradeReason
 from catalog.model.network import AuthorisedNetworks
 from catalog.sinks import Sink
 from gateway.clock import Clock
-from gateway.enrolment.admission import Networks
+from gateway.enrolment.admission import Networks, nothing_is_lost
 from gateway.enrolment.pull import Pull
 from gateway.enrolment.specs import SpecBuilder
-from gateway.relay.budget import Limits
+from gateway.relay.limits import Limits
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot
 
@@ -106,10 +106,6 @@ class PullRules:
         return min(longest, self.retry_first * (1 << min(rounds, 10)))
 
 
-def _nothing_is_lost(_: str) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Ports:
     """What the pulls work with."""
@@ -120,7 +116,7 @@ class Ports:
     specs: SpecBuilder
     clock: Clock
     random: Random = field(default_factory=SystemRandom)
-    is_lost: Callable[[str], bool] = _nothing_is_lost
+    is_lost: Callable[[str], bool] = nothing_is_lost
     "Tells of an IP address whether our own path to it is lost; then no credential goes there by another way."
 
 

@@ -12,7 +12,7 @@ from catalog.model.profile import LocationJudgement
 from gateway.enrolment.admission import Hindrance, Obstacle
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.specs import PullKey
-from gateway.relay.budget import Priority, Shortage
+from gateway.relay.limits import Priority, Shortage
 from gateway.relay.protocol import SinkState
 
 

@@ -6,14 +6,13 @@ times a second, and `reassert` once a minute; `events` takes in what the relay w
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Final
 
 from adapters.base import SourceKey
 from catalog.errors import CredentialUnreadable
 from catalog.model.plan import RelayMode, SourcePlan
 from catalog.model.profile import LocationJudgement
-from gateway.enrolment.admission import Admission, Hindrance, Obstacle, admit
+from gateway.enrolment.admission import Admission, Hindrance, admit
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.measuring import Measuring
 from gateway.enrolment.places import Places
@@ -30,7 +29,7 @@ from gateway.enrolment.refusals import Refusals
 from gateway.enrolment.specs import pull_key
 from gateway.enrolment.telling import Telling
 from gateway.enrolment.turns import Turns
-from gateway.relay.budget import Priority, Shortage
+from gateway.relay.limits import Priority, Shortage
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +38,6 @@ STARTS_AT_A_LOOK: Final = 50
 
 DEVICE_BUSY: Final = 1.0
 """Seconds until a source asks again whether its device's credential has been tried through another one."""
-
-LOST_PATH_REST: Final = 5.0
-"""Seconds until a source behind a lost interface of ours is looked at again."""
 
 STOP_PATIENCE: Final = 5.0
 """Seconds that a stopped pull's last event is waited for; a worker that died sends none."""
@@ -146,11 +142,8 @@ class Pulls:
         if shortage is not None and pull.plan.relay_mode is RelayMode.ON_DEMAND:
             pull.wanted_until = wanted_until
             if is_new:
-                # What else is wanted of it, its verification, waits as it did before.
                 self._leased.discard(source_id)
-                self.places.leave(pull)
-                pull.phase = Phase.IDLE
-                self.settle(pull)
+                self._wait_as_before(pull)
         return shortage
 
     def _room_for(self, pull: Pull) -> Shortage | None:
@@ -158,6 +151,13 @@ class Pulls:
         if pull.phase is Phase.WAITING and pull.due_at <= self.now():
             return self._take_place(pull)
         return pull.short
+
+    def _wait_as_before(self, pull: Pull) -> None:
+        """Let what is wanted of a source without anybody's asking, its verification, wait for room again."""
+        if pull.phase is Phase.WAITING:
+            self.places.leave(pull)
+            pull.phase = Phase.IDLE
+            self.settle(pull)
 
     def release(self, source_id: int) -> None:
         """End what `want` asked for."""
@@ -203,14 +203,11 @@ class Pulls:
 
     def _admit(self, pull: Pull) -> None:
         plan = self.refusals.merged(pull.plan)
-        decision = admit(plan, pull.judgement, self.conditions.networks, self.ports.clock.now())
+        now = self.ports.clock.now()
+        decision = admit(plan, pull.judgement, self.conditions.networks, now, self.ports.is_lost)
         if isinstance(decision, Admission):
-            ways = tuple(each for each in decision.endpoints if not self.ports.is_lost(each.host))
-            if ways:
-                pull.endpoints, pull.blocked = ways, None
-                return
-            again_at = self.ports.clock.now() + timedelta(seconds=LOST_PATH_REST)
-            decision = Obstacle(Hindrance.OWN_NETWORK_DOWN, again_at=again_at)
+            pull.endpoints, pull.blocked = decision.endpoints, None
+            return
         pull.endpoints, pull.blocked = (), decision
         if decision.word is Hindrance.LOCATION_FORBIDDEN:
             self.ports.ledger.forbidden(plan.source_id, decision.requirements)
@@ -406,5 +403,7 @@ class Pulls:
                 continue  # forgotten in a pause
             if pull.session is not None:
                 self.settle(pull)
+            elif self.places.forgets_bitrate(pull, self.now()):
+                self._enqueue(pull, self.now())
             self.telling.again(pull)
             yield

@@ -28,7 +28,8 @@ from gateway.enrolment.pull import Phase
 from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder, target_of
 from gateway.own_paths import neighbourhood
-from gateway.relay.budget import Shortage, Usage
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Shortage
 from gateway.relay.protocol import Event
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,9 @@ Nothing flaps at a limit. Up to the limit pulls begin; above it none does; and o
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum, StrEnum
 from typing import Final
 
-from catalog.model.profile import Bilingual
+from gateway.relay.limits import Claim, Limit, Limits, Priority, Shortage
 
 OVERRUN: Final = 1.1
 """Measured share of a bandwidth limit above which pulls are ended: cameras vary by some per cent around a mean."""
@@ -22,90 +21,6 @@ OVERRUN_SECONDS: Final = 10.0
 """How long it must last, before the first pull and before each further one: a key frame is no overrun."""
 SMOOTHING: Final = 10.0
 """Seconds, the time constant of a measured bitrate: longer than any sensible distance of key frames."""
-
-
-class Priority(IntEnum):
-    """Who goes before whom."""
-
-    VERIFICATION = 1
-    "A source that never connected is looked at; it comes again, whenever that is."
-    ON_DEMAND = 2
-    "Somebody asked for it and waits."
-    DUTY = 3
-    "Connected and always on: its absence is what the decree forbids."
-
-
-class Limit(StrEnum):
-    """The limits; their words are obstacles of the status and the API."""
-
-    PULLS = "pull_limit"
-    BANDWIDTH = "bandwidth_limit"
-    NETWORK_BANDWIDTH = "network_bandwidth_limit"
-
-
-SETTINGS: Final[Mapping[Limit, str]] = {
-    Limit.PULLS: "max_pulls",
-    Limit.BANDWIDTH: "max_bandwidth",
-    Limit.NETWORK_BANDWIDTH: "max_network_bandwidth",
-}
-"""The key in `[relay]` of each limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What may be pulled at once; 0 is no limit."""
-
-    pulls: int = 0
-    bandwidth: int = 0
-    "Bits a second, of all pulls together."
-    network_bandwidth: int = 0
-    "Bits a second, of the pulls from one authorised network."
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one pull asks for."""
-
-    priority: Priority
-    network: str
-    "The authorised network it goes to, in CIDR form."
-    bitrate: int
-    "Bits a second that are expected of it."
-
-
-@dataclass(frozen=True, slots=True)
-class Shortage:
-    """Why a claim finds no room."""
-
-    limit: Limit
-    most: int
-    "The limit: pulls, or bits a second."
-    used: int
-    "What is taken of it already."
-    asked: int
-    "What was asked for beyond that; 0 where a pull that ran already was ended."
-    network: str = ""
-    "Of which network, in CIDR form; empty for a limit of the whole gateway."
-
-    def explain(self) -> Bilingual:
-        """Return what is short, by which numbers, and what an operator can do."""
-        setting = SETTINGS[self.limit]
-        if self.limit is Limit.PULLS:
-            return Bilingual(
-                f"拉流数量已达上限：{self.used} / {self.most} 路。可停止其他按需转发、稍后重试，"
-                f"或调高 [relay] {setting}。",
-                f"All pulls are taken: {self.used} of {self.most}. Stop a relay on demand, try again later, "
-                f"or raise [relay] {setting}.",
-            )
-        where = f"网络 {self.network} " if self.network else ""
-        of = f" of the network {self.network}" if self.network else ""
-        numbers = (_mbit(self.used), _mbit(self.most), _mbit(self.asked))
-        return Bilingual(
-            f"{where}带宽不足：已占用 {numbers[0]} / {numbers[1]} Mbit/s，另需 {numbers[2]} Mbit/s。"
-            f"可停止其他按需转发、稍后重试，或调高 [relay] {setting}。",
-            f"The bandwidth{of} does not suffice: {numbers[0]} of {numbers[1]} Mbit/s are taken and "
-            f"{numbers[2]} more are needed. Stop a relay on demand, try again later, or raise [relay] {setting}.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +102,8 @@ class Budget:
         self._line: dict[tuple[Priority, str], dict[int, Shortage]] = {}
         "In order of arrival."
         self._waits: dict[int, Claim] = {}
+        self._is_freed = False
+        "Whether somebody in line may find room that was not there at the last look."
         self._orders = 0
         self._excess = _Excess()
 
@@ -235,6 +152,7 @@ class Budget:
             del self._of[place.claim.priority][key]
             self._of[priority][key] = None
             place.claim = replace(place.claim, priority=priority)
+            self._is_freed = True
 
     def leave(self, key: int) -> None:
         """Give up a place, or one in line."""
@@ -245,18 +163,30 @@ class Budget:
         """Go through those in line for whom there is room now, the highest priority first, each network in order.
 
         Whoever is named must `ask` or `leave` before the next one is looked for; else its network is passed over.
+        Where nothing was freed since the last time, nobody is looked at.
         """
-        for priority, network in sorted(self._line, key=lambda each: -each[0]):
-            waiting = self._line.get((priority, network), {})
-            while waiting:
-                key = next(iter(waiting))
-                found = self.judge(self._waits[key])
-                if isinstance(found, Shortage):
-                    waiting[key] = found
-                    break
-                yield key, priority
-                if key in waiting:
-                    break
+        is_freed, self._is_freed = self._is_freed, False
+        keys = sorted(self._line, key=lambda each: -each[0]) if is_freed else []
+        is_done = False
+        try:
+            for priority, network in keys:
+                yield from self._first_in(priority, network)
+            is_done = True
+        finally:
+            self._is_freed = self._is_freed or not is_done
+
+    def _first_in(self, priority: Priority, network: str) -> Iterator[tuple[int, Priority]]:
+        waiting = self._line.get((priority, network), {})
+        while waiting:
+            key = next(iter(waiting))
+            found = self.judge(self._waits[key])
+            if isinstance(found, Shortage):
+                waiting[key] = found
+                return
+            yield key, priority
+            if key in waiting:
+                self._is_freed = True
+                return
 
     # -- measuring ------------------------------------------------------------------------------------------------
 
@@ -273,6 +203,7 @@ class Budget:
             place.measured_at = now
             share = 1.0 - math.exp(-max(passed, 0.0) / SMOOTHING)
             rate = place.rate + round(share * (bitrate - place.rate))
+            self._is_freed = self._is_freed or rate < place.rate
             self._count(place.claim.network, 0, rate - place.rate)
             place.rate = rate
 
@@ -366,6 +297,7 @@ class Budget:
         if claim is not None:
             line = self._line[claim.priority, claim.network]
             del line[key]
+            self._is_freed = True
             if not line:
                 del self._line[claim.priority, claim.network]
 
@@ -374,6 +306,7 @@ class Budget:
         if place is not None:
             del self._of[place.claim.priority][key]
             self._count(place.claim.network, -1, -place.rate)
+            self._is_freed = True
 
     def _count(self, network: str, pulls: int, bitrate: int) -> None:
         self._bitrate += bitrate
@@ -383,7 +316,3 @@ class Budget:
             self._networks[network] = use
         else:
             self._networks.pop(network, None)
-
-
-def _mbit(bits: int) -> str:
-    return f"{bits / 1e6:.1f}"

@@ -3,7 +3,7 @@
 from catalog.model.plan import RelayMode, SourcePlan
 from gateway.enrolment.ports import Conditions, PullRules
 from gateway.enrolment.pull import Phase
-from gateway.relay.budget import Limit, Limits, Shortage
+from gateway.relay.limits import Limit, Limits, Shortage
 from gateway.relay.protocol import MediaGapOpened
 from tests.fakes.enrolment import Bench, endpoint, networks, plan, stored
 
@@ -214,6 +214,19 @@ def test_a_source_that_never_connected_waits_for_its_verification_also_after_a_r
     assert running(bench) == [2]
 
 
+def test_who_asks_while_a_pull_is_giving_way_begins_nothing_before_its_last_event() -> None:
+    bench = limited(pulls=1)
+    bench.put(plan(1, relay_mode=RelayMode.ON_DEMAND))
+    bench.put(duty(2))
+    bench.pulls.forget(2)
+    assert isinstance(bench.pulls.want(1, 30.0), Shortage)
+    bench.pass_time(3)
+    assert (bench.pull(1).phase, len(bench.relays.started)) == (Phase.STOPPING, 2)
+    bench.over(1)
+    bench.pass_time(31)
+    assert running(bench) == [1]
+
+
 def test_one_that_is_always_on_and_waits_says_so_to_who_asks() -> None:
     bench = limited(pulls=1)
     bench.put(duty(1), duty(2))
@@ -266,6 +279,22 @@ def test_a_pull_knows_from_before_what_it_needs() -> None:
     assert refused.asked > 7 * MBIT
     bench.pass_time(3600)
     assert bench.pulls.want(1, 60.0) is None
+
+
+def test_one_that_needed_more_than_there_is_gets_another_chance_after_an_hour() -> None:
+    bench = limited(bandwidth=10 * MBIT)
+    bench.put(duty(1))
+    bench.relays.carried = {1: 20 * MBIT}
+    bench.pass_time(60)
+    bench.over(1)
+    bench.relays.carried = {}
+    bench.pass_time(1800)
+    bench.reassert()
+    assert (len(bench.relays.started), bench.obstacle(1)) == (1, "bandwidth_limit")
+    bench.pass_time(1900)
+    bench.reassert()
+    bench.pass_time(1)
+    assert (running(bench), bench.obstacle(1)) == ([1], None)
 
 
 def test_two_thousand_sources_that_wait_are_served_in_order_as_places_come_free() -> None:

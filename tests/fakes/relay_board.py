@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from adapters.base import RtspTarget, SourceKey, Transport
-from gateway.relay.budget import Limit, Limits, NetworkUse, Usage
+from gateway.relay.budget import NetworkUse, Usage
+from gateway.relay.limits import Limit, Limits
 from gateway.relay.placement import WorkerLoad
 from gateway.relay.protocol import RelayState, SinkState
 from gateway.relay.spec import RelaySpec, SinkSpec

@@ -16,7 +16,7 @@ from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
 from gateway.enrolment.specs import SpecBuilder
 from gateway.liveness import Liveness, LivenessRules
-from gateway.relay.budget import Limit, Limits, Shortage
+from gateway.relay.limits import Limit, Limits, Shortage
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
 from gateway.status import StatusService

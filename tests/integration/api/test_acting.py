@@ -13,7 +13,7 @@ from gateway.api.public_catalog import jurisdiction_of
 from gateway.config import Config
 from gateway.console import public_page
 from gateway.discovery_plan import SweepRefused, SweepRequest
-from gateway.relay.budget import Limit, Shortage
+from gateway.relay.limits import Limit, Shortage
 from tests.api_peer import CONFIG, Api, served
 from tests.seed import GATEWAY, HERE, NOW, seed_every_state, seed_roll
 

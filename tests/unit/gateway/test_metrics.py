@@ -9,7 +9,8 @@ from adapters.base import RtspTarget, SourceKey
 from catalog.model.connectivity import State
 from catalog.model.display import Displayed, UnknownReason
 from gateway.metrics import Metrics
-from gateway.relay.budget import Limit, Limits, Usage
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Limit, Limits
 from gateway.relay.protocol import RelayState
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot, RelayView, no_counters

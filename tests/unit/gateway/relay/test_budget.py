@@ -6,18 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.relay.budget import (
-    OVERRUN_SECONDS,
-    Budget,
-    Claim,
-    Granted,
-    Limit,
-    Limits,
-    NetworkUse,
-    Overrun,
-    Priority,
-    Shortage,
-)
+from gateway.relay.budget import OVERRUN_SECONDS, Budget, Granted, NetworkUse, Overrun
+from gateway.relay.limits import Claim, Limit, Limits, Priority, Shortage
 
 HERE, THERE = "10.1.0.0/24", "10.2.0.0/24"
 VERIFICATION, ON_DEMAND, DUTY = Priority.VERIFICATION, Priority.ON_DEMAND, Priority.DUTY
