@@ -187,7 +187,7 @@ def differs(before: SourcePlan, after: SourcePlan) -> bool:
     if len(before.endpoints) != len(after.endpoints):
         return True
     return any(
-        (a.endpoint_id, a.is_confirmed, a.credential, a.tls_pin_sha256)
-        != (b.endpoint_id, b.is_confirmed, b.credential, b.tls_pin_sha256)
+        (a.endpoint_id, a.host, a.is_confirmed, a.credential, a.tls_pin_sha256)
+        != (b.endpoint_id, b.host, b.is_confirmed, b.credential, b.tls_pin_sha256)
         for a, b in zip(before.endpoints, after.endpoints, strict=True)
     ) or (before.relay_mode, before.allow_basic) != (after.relay_mode, after.allow_basic)

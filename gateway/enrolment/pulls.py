@@ -6,6 +6,7 @@ times a second, and `reassert` once a minute; `events` takes in what the relay w
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
 
 from adapters.base import SourceKey
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 STARTS_AT_A_LOOK: Final = 50
 """Pulls begun at once: a thousand cameras are not all called in the same second after a start."""
 
+TRIES_AT_A_LOOK: Final = 200
+"""Pulls whose turn comes at once, most of which may find no room; 10 ms."""
+
 DEVICE_BUSY: Final = 1.0
 """Seconds until a source asks again whether its device's credential has been tried through another one."""
 
@@ -56,7 +60,6 @@ class Pulls:
         self._stopping: set[int] = set()
         self._awaiting: set[int] = set()
         "Verified sources on demand that the superior has not taken yet."
-        self._leased: set[int] = set()
         self._turns = Turns(self._pulls)
         self.places = Places(self._pulls, rules)
         self.telling = Telling(ports)
@@ -112,59 +115,8 @@ class Pulls:
             self._leave(pull, pull.session)
             self.ports.relays.stop(SourceKey(source_id), "off_the_roll")
         self.places.leave(pull)
-        for known in (self._verifying, self._stopping, self._awaiting, self._leased):
+        for known in (self._verifying, self._stopping, self._awaiting):
             known.discard(source_id)
-
-    def want(self, source_id: int, duration: float) -> str | Shortage | None:
-        """Have a source on demand run for the next `duration` seconds at least.
-
-        Returns:
-            None when it runs or will run as soon as it can, else the one word for what stands in the way, or the
-            limit of ours that leaves no room; then nothing new was asked for.
-
-        Raises:
-            LookupError: the source is not on the roll.
-        """
-        pull = self._pulls.get(source_id)
-        if pull is None:
-            raise LookupError(f"there is no source {source_id} on the roll")
-        wanted_until, is_new = pull.wanted_until, source_id not in self._leased
-        if pull.plan.relay_mode is RelayMode.ON_DEMAND:
-            pull.wanted_until = max(pull.wanted_until, self.now() + duration)
-            self._leased.add(source_id)
-            if is_new and pull.phase is Phase.WAITING:
-                # Somebody asks now: an earlier failure makes nobody wait. A refused credential still rests.
-                pull.due_at = 0.0
-            self.settle(pull, anew=is_new)
-        if pull.blocked is not None:
-            return pull.blocked.word.value
-        shortage = self._room_for(pull)
-        if shortage is not None and pull.plan.relay_mode is RelayMode.ON_DEMAND:
-            pull.wanted_until = wanted_until
-            if is_new:
-                self._leased.discard(source_id)
-                self._wait_as_before(pull)
-        return shortage
-
-    def _room_for(self, pull: Pull) -> Shortage | None:
-        """Return the limit that leaves no room for a pull that waits; when it is due, its place is taken now."""
-        if pull.phase is Phase.WAITING and pull.due_at <= self.now():
-            return self._take_place(pull)
-        return pull.short
-
-    def _wait_as_before(self, pull: Pull) -> None:
-        """Let what is wanted of a source without anybody's asking, its verification, wait for room again."""
-        if pull.phase is Phase.WAITING:
-            self.places.leave(pull)
-            pull.phase = Phase.IDLE
-            self.settle(pull)
-
-    def release(self, source_id: int) -> None:
-        """End what `want` asked for."""
-        pull = self._pulls.get(source_id)
-        if pull is not None:
-            pull.wanted_until = 0.0
-            self.settle(pull)
 
     def settle(self, pull: Pull, *, anew: bool = False) -> None:
         """Bring what is done for a source in line with what its plan and the conditions allow."""
@@ -181,7 +133,10 @@ class Pulls:
 
     def _settle_wanted(self, pull: Pull, *, anew: bool) -> None:
         if pull.session is None:
-            if pull.phase is Phase.IDLE or (anew and not pull.is_lined_up):
+            if anew and pull.phase is Phase.WAITING and self.places.budget.waits(pull.plan.source_id):
+                # Not through the turns again: of a hundred thousand that wait, most would for nothing.
+                self.ask_again(pull)
+            elif pull.phase is Phase.IDLE or (anew and not pull.is_lined_up):
                 self._enqueue(pull, pull.due_at)
             return
         session = pull.session
@@ -225,11 +180,6 @@ class Pulls:
             pull = self._pulls[source_id]
             if now >= pull.stop_by:
                 self.ended(pull)
-        for source_id in list(self._leased):
-            pull = self._pulls[source_id]
-            if now >= pull.wanted_until:
-                self._leased.discard(source_id)
-                self.settle(pull)
         for source_id in list(self._verifying):
             pull = self._pulls[source_id]
             if pull.session is not None and now >= pull.session.deadline:
@@ -248,11 +198,15 @@ class Pulls:
             self.fail(pull, "")
 
     def _begin_ready(self) -> None:
-        for _ in range(STARTS_AT_A_LOOK):
+        begun = 0
+        for _ in range(TRIES_AT_A_LOOK):
             pull = self._turns.next(may_verify=self._may_verify)
             if pull is None:
                 return
             self._begin(pull)
+            begun += pull.session is not None
+            if begun >= STARTS_AT_A_LOOK:
+                return
 
     @property
     def _may_verify(self) -> bool:
@@ -371,6 +325,13 @@ class Pulls:
             self._give_way(self._pulls[victim], answer.shortage, f"source {pull.plan.source_id} goes first")
         return None
 
+    def ask_again(self, pull: Pull) -> Shortage | None:
+        """Ask for the place of a pull that is due, wherever it stands; with it, its turn has come."""
+        shortage = self._take_place(pull)
+        if shortage is None and not pull.is_lined_up:
+            self._enqueue(pull, self.now())
+        return shortage
+
     def _give_way(self, pull: Pull, shortage: Shortage | None, reason: str) -> None:
         """End a pull whose place is gone. The fault is ours: nothing of it is charged to the source."""
         self.places.give_way(pull, shortage, reason, self.now())
@@ -385,11 +346,12 @@ class Pulls:
         overrun = self._measuring.look(now)
         if overrun is not None:
             self._give_way(self._pulls[overrun.key], overrun.shortage, "more is pulled than was expected")
-        for number, (source_id, priority) in enumerate(self.places.budget.line()):
-            if number >= STARTS_AT_A_LOOK or (priority is Priority.VERIFICATION and not self._may_verify):
-                return
-            if self._pulls[source_id].phase is Phase.WAITING:
-                self._begin(self._pulls[source_id])
+        with closing(self.places.budget.line()) as line:
+            for number, (source_id, priority) in enumerate(line):
+                if number >= STARTS_AT_A_LOOK or (priority is Priority.VERIFICATION and not self._may_verify):
+                    return
+                if self._pulls[source_id].phase is Phase.WAITING:
+                    self._begin(self._pulls[source_id])
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
@@ -404,6 +366,6 @@ class Pulls:
             if pull.session is not None:
                 self.settle(pull)
             elif self.places.forgets_bitrate(pull, self.now()):
-                self._enqueue(pull, self.now())
+                self.ask_again(pull)
             self.telling.again(pull)
             yield

@@ -23,6 +23,7 @@ from gateway.clock import Clock
 from gateway.enrolment.admission import contactable
 from gateway.enrolment.events import PullEvents
 from gateway.enrolment.ledger import AWAY_PAUSE, CatalogLedger
+from gateway.enrolment.on_demand import OnDemand
 from gateway.enrolment.ports import Conditions, Ports, PullRules, Relays, Status
 from gateway.enrolment.pull import Phase
 from gateway.enrolment.pulls import Pulls
@@ -104,6 +105,7 @@ class Enrolment:
         if outside.paths is not None:
             ports = replace(ports, is_lost=outside.paths.is_lost)
         self._pulls = Pulls(ports, rules or PullRules())
+        self._on_demand = OnDemand(self._pulls)
         self._events = PullEvents(self._pulls)
         self._changed = asyncio.Event()
         self._judged: dict[tuple[str, str | None, str | None], LocationJudgement] = {}
@@ -130,11 +132,11 @@ class Enrolment:
         Raises:
             LookupError: this gateway has no such source on its roll.
         """
-        return self._pulls.want(source_id, idle_stop)
+        return self._on_demand.want(source_id, idle_stop)
 
     def stop_on_demand(self, source_id: int) -> None:
         """End what `start_on_demand` began; nothing happens to one that is always on."""
-        self._pulls.release(source_id)
+        self._on_demand.release(source_id)
 
     def target_of(self, source_id: int) -> RtspTarget | None:
         """Return where a source may be asked now whether it is there (OPTIONS, never a credential), or None."""
@@ -267,6 +269,7 @@ class Enrolment:
         reasserted, lost = self._clock.monotonic(), frozenset[str]()
         while True:
             await self._clock.sleep(PAUSE)
+            self._on_demand.look()
             self._pulls.look()
             before, lost = lost, self._paths.lost() if self._paths is not None else lost
             if lost != before or self._clock.monotonic() - reasserted >= REASSERT:

@@ -9,7 +9,7 @@ Nothing flaps at a limit. Up to the limit pulls begin; above it none does; and o
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -81,6 +81,11 @@ class _Excess:
 
     since: dict[tuple[Limit, str], float] = field(default_factory=dict)
 
+    def keep_to(self, limits: set[tuple[Limit, str]]) -> None:
+        """Forget all other limits: of networks from which nothing is pulled any longer."""
+        for gone in self.since.keys() - limits:
+            del self.since[gone]
+
     def lasts(self, limit: tuple[Limit, str], now: float, *, is_over: bool) -> bool:
         """Note whether `limit` is overrun at `now`; tell whether it has been for long enough."""
         if not is_over:
@@ -140,6 +145,10 @@ class Budget:
         """Tell whether `key` has a place."""
         return key in self._places
 
+    def waits(self, key: int) -> bool:
+        """Tell whether `key` stands in line."""
+        return key in self._waits
+
     def rate(self, key: int) -> int | None:
         """Return the bits a second that `key` counts with, or None when it has no place."""
         place = self._places.get(key)
@@ -159,7 +168,7 @@ class Budget:
         self._vacate(key)
         self._leave_line(key)
 
-    def line(self) -> Iterator[tuple[int, Priority]]:
+    def line(self) -> Generator[tuple[int, Priority], None, None]:
         """Go through those in line for whom there is room now, the highest priority first, each network in order.
 
         Whoever is named must `ask` or `leave` before the next one is looked for; else its network is passed over.
@@ -218,11 +227,12 @@ class Budget:
             bounds += [
                 (Limit.NETWORK_BANDWIDTH, name, most, use.bitrate) for name, use in self._networks.items()
             ]
+        self._excess.keep_to({(limit, network) for limit, network, *_ in bounds})
         due = None
         for limit, network, most, used in bounds:
             is_over = bool(most) and used > OVERRUN * most
             if self._excess.lasts((limit, network), now, is_over=is_over):
-                due = due or (Shortage(limit, most, used, 0, network))
+                due = due or Shortage(limit, most, used, 0, network)
         if due is None:
             return None
         self._excess.since[due.limit, due.network] = now

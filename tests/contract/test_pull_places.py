@@ -111,7 +111,7 @@ def test_a_verification_gives_way_to_a_connected_source_and_comes_back_by_itself
 def test_an_asked_relay_that_gave_way_is_not_degraded_by_it_and_comes_back_while_it_is_wanted() -> None:
     bench = limited(pulls=1)
     bench.put(asked(1))
-    bench.pulls.want(1, 300.0)
+    bench.on_demand.want(1, 300.0)
     bench.pass_time(1)
     bench.events.take(MediaGapOpened(*bench.times(1), bench.clock.monotonic()))
     bench.put(duty(2))
@@ -149,7 +149,7 @@ def test_a_duty_that_reconnects_keeps_its_place() -> None:
         if 1 in bench.relays.running:
             bench.end("unreachable", 1)
             bench.over(1)
-        refused = bench.pulls.want(2, 30.0)
+        refused = bench.on_demand.want(2, 30.0)
         assert isinstance(refused, Shortage)
         bench.pass_time(2)
     assert {spec.source_id for spec in bench.relays.started} == {1}
@@ -170,12 +170,12 @@ def test_a_source_that_refuses_us_holds_no_place_while_it_rests() -> None:
 def test_who_asks_beyond_the_limit_is_told_the_limit_and_asked_for_nothing() -> None:
     bench = limited(pulls=1)
     bench.put(duty(1), asked(2))
-    assert bench.pulls.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
+    assert bench.on_demand.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
     assert (bench.pull(2).phase, bench.obstacle(2)) == (Phase.IDLE, None)
     bench.pulls.forget(1)
     bench.pass_time(5)
     assert running(bench) == []
-    assert bench.pulls.want(2, 30.0) is None
+    assert bench.on_demand.want(2, 30.0) is None
     bench.pass_time(1)
     assert running(bench) == [2]
 
@@ -183,8 +183,8 @@ def test_who_asks_beyond_the_limit_is_told_the_limit_and_asked_for_nothing() -> 
 def test_who_asks_goes_before_a_verification_but_not_before_a_duty() -> None:
     bench = limited(pulls=2)
     bench.put(duty(1), plan(2), asked(3), asked(4))
-    assert bench.pulls.want(3, 30.0) is None
-    assert isinstance(bench.pulls.want(4, 30.0), Shortage)
+    assert bench.on_demand.want(3, 30.0) is None
+    assert isinstance(bench.on_demand.want(4, 30.0), Shortage)
     bench.pass_time(1)
     assert running(bench) == [1, 3]
     assert bench.obstacle(2) == "pull_limit"
@@ -193,12 +193,12 @@ def test_who_asks_goes_before_a_verification_but_not_before_a_duty() -> None:
 def test_a_refusal_does_not_prolong_what_was_asked_before() -> None:
     bench = limited(pulls=1)
     bench.put(asked(1))
-    bench.pulls.want(1, 30.0)
+    bench.on_demand.want(1, 30.0)
     bench.pass_time(1)
     bench.put(duty(2))
     bench.over(1)
     bench.pass_time(20)
-    assert isinstance(bench.pulls.want(1, 30.0), Shortage)
+    assert isinstance(bench.on_demand.want(1, 30.0), Shortage)
     bench.pass_time(10)
     assert (bench.pull(1).phase, bench.obstacle(1)) == (Phase.IDLE, None)
 
@@ -206,7 +206,7 @@ def test_a_refusal_does_not_prolong_what_was_asked_before() -> None:
 def test_a_source_that_never_connected_waits_for_its_verification_also_after_a_refusal() -> None:
     bench = limited(pulls=1)
     bench.put(duty(1), plan(2, relay_mode=RelayMode.ON_DEMAND))
-    assert isinstance(bench.pulls.want(2, 30.0), Shortage)
+    assert isinstance(bench.on_demand.want(2, 30.0), Shortage)
     bench.pass_time(1)
     assert bench.obstacle(2) == "pull_limit"
     bench.pulls.forget(1)
@@ -219,7 +219,7 @@ def test_who_asks_while_a_pull_is_giving_way_begins_nothing_before_its_last_even
     bench.put(plan(1, relay_mode=RelayMode.ON_DEMAND))
     bench.put(duty(2))
     bench.pulls.forget(2)
-    assert isinstance(bench.pulls.want(1, 30.0), Shortage)
+    assert isinstance(bench.on_demand.want(1, 30.0), Shortage)
     bench.pass_time(3)
     assert (bench.pull(1).phase, len(bench.relays.started)) == (Phase.STOPPING, 2)
     bench.over(1)
@@ -227,10 +227,36 @@ def test_who_asks_while_a_pull_is_giving_way_begins_nothing_before_its_last_even
     assert running(bench) == [1]
 
 
+def test_who_asks_again_in_the_instant_in_which_there_is_room_gets_it() -> None:
+    bench = limited(pulls=1)
+    bench.put(asked(1))
+    bench.on_demand.want(1, 300.0)
+    bench.pass_time(1)
+    bench.put(duty(2))
+    bench.over(1)
+    bench.pass_time(40)
+    assert isinstance(bench.on_demand.want(1, 300.0), Shortage)
+    bench.pulls.forget(2)
+    assert bench.on_demand.want(1, 300.0) is None
+    bench.pass_time(1)
+    assert running(bench) == [1]
+
+
+def test_a_change_that_may_help_is_heard_by_those_that_wait_without_a_new_turn() -> None:
+    bench = limited(network_bandwidth=4 * MBIT)
+    bench.pulls.conditions = Conditions(networks("10.1.0.0/24", "10.2.0.0/24"))
+    bench.put(duty(1), duty(2))
+    assert bench.obstacle(2) == "network_bandwidth_limit"
+    bench.put(duty(2), anew=True)
+    assert (running(bench), bench.obstacle(2)) == ([1], "network_bandwidth_limit")
+    bench.put(duty(2, "10.2.0.5"))
+    assert (running(bench), bench.obstacle(2)) == ([1, 2], None)
+
+
 def test_one_that_is_always_on_and_waits_says_so_to_who_asks() -> None:
     bench = limited(pulls=1)
     bench.put(duty(1), duty(2))
-    assert bench.pulls.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
+    assert bench.on_demand.want(2, 30.0) == Shortage(Limit.PULLS, 1, 1, 1)
     assert bench.pull(2).phase is Phase.WAITING
 
 
@@ -249,7 +275,7 @@ def test_room_is_counted_by_what_is_measured() -> None:
 def test_more_than_was_expected_ends_the_least_important_and_never_in_turns() -> None:
     bench = limited(bandwidth=10 * MBIT)
     bench.put(duty(1), asked(2))
-    bench.pulls.want(2, 3600.0)
+    bench.on_demand.want(2, 3600.0)
     bench.pass_time(1)
     bench.relays.carried = {1: 8 * MBIT, 2: 4 * MBIT}
     bench.pass_time(60)
@@ -266,19 +292,19 @@ def test_more_than_was_expected_ends_the_least_important_and_never_in_turns() ->
 def test_a_pull_knows_from_before_what_it_needs() -> None:
     bench = limited(bandwidth=10 * MBIT)
     bench.put(asked(1), duty(2))
-    bench.pulls.want(1, 60.0)
+    bench.on_demand.want(1, 60.0)
     bench.pass_time(1)
     bench.relays.carried = {1: 8 * MBIT, 2: 2 * MBIT}
     bench.pass_time(50)
-    bench.pulls.release(1)
+    bench.on_demand.release(1)
     bench.over(1)
     bench.relays.carried = {2: 4 * MBIT}
     bench.pass_time(60)
-    refused = bench.pulls.want(1, 60.0)
+    refused = bench.on_demand.want(1, 60.0)
     assert isinstance(refused, Shortage)
     assert refused.asked > 7 * MBIT
     bench.pass_time(3600)
-    assert bench.pulls.want(1, 60.0) is None
+    assert bench.on_demand.want(1, 60.0) is None
 
 
 def test_one_that_needed_more_than_there_is_gets_another_chance_after_an_hour() -> None:

@@ -152,12 +152,12 @@ def test_a_source_on_demand_is_verified_stops_and_runs_when_asked_for() -> None:
     bench.over()
     bench.pass_time(2)
     assert bench.pull().phase is Phase.IDLE
-    assert bench.pulls.want(7, 30.0) is None
+    assert bench.on_demand.want(7, 30.0) is None
     bench.pass_time(1)
     assert bench.relays.started[-1].verify == 0
     bench.pass_time(25)
     assert 7 in bench.relays.running
-    bench.pulls.want(7, 30.0)
+    bench.on_demand.want(7, 30.0)
     bench.pass_time(29)
     assert 7 in bench.relays.running
     bench.pass_time(2)
@@ -173,7 +173,7 @@ def test_who_asks_anew_does_not_wait_for_an_earlier_failure() -> None:
         bench.pass_time(1)
     before = len(bench.relays.started)
     assert bench.pull().phase is Phase.WAITING
-    bench.pulls.want(7, 30.0)
+    bench.on_demand.want(7, 30.0)
     bench.pass_time(1)
     assert len(bench.relays.started) == before + 1
 
@@ -191,9 +191,9 @@ def test_a_verified_source_on_demand_waits_only_a_while_for_the_superior() -> No
 def test_what_stands_in_the_way_is_answered_at_once() -> None:
     bench = Bench()
     bench.put(plan(relay_mode=RelayMode.ON_DEMAND, location_type=None, has_connected=True))
-    assert bench.pulls.want(7, 30.0) == "location_unattested"
+    assert bench.on_demand.want(7, 30.0) == "location_unattested"
     with pytest.raises(LookupError):
-        bench.pulls.want(99, 30.0)
+        bench.on_demand.want(99, 30.0)
 
 
 # -- changes --------------------------------------------------------------------------------------------------------

@@ -233,6 +233,15 @@ def test_a_short_burst_ends_nothing() -> None:
     assert measured(budget, {1: 4000, 2: 4000}, 300, 100) == []
 
 
+def test_an_excess_of_long_ago_is_forgotten_with_its_network() -> None:
+    budget = full(Limits(network_bandwidth=10_000), claim(DUTY, 4000))
+    assert measured(budget, {1: 20_000}, 14) == []
+    budget.leave(1)
+    assert measured(budget, {}, 5, 14) == []
+    budget.ask(2, claim(DUTY, 10_000))
+    assert measured(budget, {2: 12_500}, 12, 100) == []
+
+
 def test_an_excess_in_one_network_ends_nothing_in_another() -> None:
     budget = full(
         Limits(network_bandwidth=10_000),
