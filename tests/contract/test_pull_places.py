@@ -1,5 +1,10 @@
 """How the pulls share a budget: who waits, who gives way and comes back, and what the status is told of it."""
 
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from catalog.model.plan import RelayMode, SourcePlan
 from gateway.enrolment.ports import Conditions, PullRules
 from gateway.enrolment.pull import Phase
@@ -380,3 +385,58 @@ def test_a_source_that_never_connected_is_degraded_by_nothing() -> None:
     bench.put(plan())
     carried(bench, 50_000, 200)
     assert thin(bench) == []
+
+
+# -- whatever happens ----------------------------------------------------------------------------------------------
+
+ALWAYS: dict[str, Callable[[Bench, int], None]] = {
+    "duty": lambda bench, number: bench.put(duty(number)),
+    "asked": lambda bench, number: bench.put(asked(number)),
+    "never": lambda bench, number: bench.put(plan(number, endpoint(number))),
+    "release": lambda bench, number: bench.on_demand.release(number),
+    "forget": lambda bench, number: bench.pulls.forget(number),
+    "over": lambda bench, number: bench.over(number),
+    "pass": lambda bench, number: bench.pass_time(7 * number),
+}
+TO_KNOWN: dict[str, Callable[[Bench, int], object]] = {
+    "want": lambda bench, number: bench.on_demand.want(number, 30.0),
+}
+TO_RUNNING: dict[str, Callable[[Bench, int], None]] = {
+    "end": lambda bench, number: bench.end("unreachable", number),
+    "refuse": lambda bench, number: bench.end("weak_authentication", number, retryable=False),
+    "verify": lambda bench, number: bench.connect(number),
+}
+KINDS = sorted(ALWAYS | TO_KNOWN | TO_RUNNING)
+HAPPENINGS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 5)), max_size=40)
+
+
+def happen(bench: Bench, kind: str, number: int) -> None:
+    """Let one thing happen to one source, if it can, or some time pass."""
+    if kind in ALWAYS:
+        ALWAYS[kind](bench, number)
+    elif kind in TO_KNOWN and bench.pulls.get(number) is not None:
+        TO_KNOWN[kind](bench, number)
+    elif kind in TO_RUNNING and number in bench.relays.running:
+        TO_RUNNING[kind](bench, number)
+
+
+@given(HAPPENINGS, st.integers(1, 3))
+@settings(deadline=None, max_examples=50)
+def test_no_limit_is_broken_no_place_is_lost_and_whoever_fits_runs_in_the_end(
+    happenings: list[tuple[str, int]], most: int
+) -> None:
+    bench = limited(pulls=most)
+    budget = bench.pulls.places.budget
+    for kind, number in happenings:
+        happen(bench, kind, number)
+        assert len(bench.relays.running) <= budget.usage().pulls <= most
+        assert all(budget.holds(each) for each in bench.relays.running)
+    # Longer than any rest, every pull that was told to stop having said its last.
+    for _ in range(40):
+        bench.pass_time(60)
+    waiting = [pull.plan.source_id for pull in bench.pulls if pull.short is not None]
+    assert not waiting or budget.usage().pulls == most
+    assert sorted(waiting) == sorted(each for each in range(1, 6) if budget.waits(each))
+    for number in range(1, 6):
+        bench.pulls.forget(number)
+    assert (budget.usage().pulls, budget.usage().bitrate, budget.usage().waiting) == (0, 0, {})
