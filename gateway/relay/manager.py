@@ -16,7 +16,7 @@ from typing import Final, Self
 from adapters.base import SourceKey
 from gateway.clock import Clock
 from gateway.relay.inbox import EventInbox
-from gateway.relay.placement import Candidate, Move, Rebalancing, WorkerLoad, place
+from gateway.relay.placement import Candidate, Move, Rebalancing, RebalancingRules, WorkerLoad, place
 from gateway.relay.process import WorkerSlot
 from gateway.relay.protocol import (
     Counters,
@@ -52,15 +52,18 @@ class RelayManager:
     Args:
         clock: the gateway's.
         workers: processes; one a core when None.
+        rebalancing: when a relay moves to another worker.
     """
 
-    def __init__(self, clock: Clock, *, workers: int | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, workers: int | None = None, rebalancing: RebalancingRules | None = None
+    ) -> None:
         self._clock = clock
         count = workers if workers is not None else os.cpu_count() or 1
         self._slots = [WorkerSlot(index, clock, self._on_event, self._on_lost) for index in range(count)]
         self._placed: dict[SourceKey, WorkerSlot] = {}
         self._views: dict[SourceKey, RelayView] = {}
-        self._rebalancing = Rebalancing()
+        self._rebalancing = Rebalancing(rebalancing)
         self._moving: dict[SourceKey, WorkerSlot] = {}
         "Relays that take leave of their worker, and where they go."
         self._inbox = EventInbox()
@@ -242,11 +245,12 @@ class RelayManager:
         now = self._clock.monotonic()
 
         def candidates(index: int) -> list[Candidate]:
+            settled = self._rebalancing.rules.settled
             views = [self._views[source_id] for source_id in self._slots[index].specs]
             return [
                 Candidate(view.spec.source_id, view.counters.bitrate)
                 for view in views
-                if view.is_movable(now)
+                if view.is_movable(now, settled)
             ]
 
         move = self._rebalancing.look(self.loads(), candidates, now)

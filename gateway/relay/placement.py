@@ -16,14 +16,20 @@ RELAY_BUSY: Final = 0.002
 """Share of a core that is expected of a relay without media yet: 1.1 to 1.8 ms a stream-second at 4 Mbit/s."""
 RELAY_BITRATE: Final = 4_000_000
 """Bits a second that are expected of it."""
-BUSY: Final = 0.5
-"""Share of a core below which a worker needs no relief."""
-UNEVEN: Final = 0.25
-"""Difference of the shares of two workers that is too much, once it lasts."""
-LASTING: Final = 60.0
-"""Seconds that it must last, and between two moves."""
-SETTLED: Final = 600.0
-"""Seconds that a relay stays where it was placed, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebalancingRules:
+    """When a relay is moved; shares of a core and seconds."""
+
+    busy: float = 0.5
+    "A worker below it needs no relief."
+    uneven: float = 0.25
+    "Difference of the shares of two workers that is too much, once it lasts."
+    lasting: float = 60.0
+    "How long it must last, and between two moves."
+    settled: float = 600.0
+    "How long a relay stays where it was placed, at least."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,10 @@ def _expected(load: WorkerLoad) -> float:
 
 
 class Rebalancing:
-    """Watches the loads and names a relay to move, at most one in `LASTING` seconds."""
+    """Watches the loads and names a relay to move, at most one in `rules.lasting` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: RebalancingRules | None = None) -> None:
+        self.rules = rules or RebalancingRules()
         self._uneven: tuple[int, float] | None = None
         "The worker that is too busy, and since when."
 
@@ -95,12 +102,12 @@ class Rebalancing:
         if busiest is None or calmest is None:
             return None
         gap = busiest.busy - calmest.busy
-        if busiest.busy < BUSY or gap < UNEVEN:
+        if busiest.busy < self.rules.busy or gap < self.rules.uneven:
             self._uneven = None
             return None
         if self._uneven is None or self._uneven[0] != busiest.index:
             self._uneven = (busiest.index, now)
-        if now - self._uneven[1] < LASTING:
+        if now - self._uneven[1] < self.rules.lasting:
             return None
         self._uneven = (busiest.index, now)
         chosen = _heaviest_that_fits(busiest, gap, candidates(busiest.index))

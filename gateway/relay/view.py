@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final
 
 from adapters.base import SourceKey, Transport
-from gateway.relay.placement import SETTLED
 from gateway.relay.protocol import (
     CodecChanged,
     FirstKeyFrame,
@@ -131,10 +130,13 @@ class RelayView:
             case VerificationFinished():
                 self.verified = self.verified or event.passed
 
-    def is_movable(self, now: float) -> bool:
-        """Tell whether it may go to another worker: it plays, is no verification, and has settled where it is."""
+    def is_movable(self, now: float, settled: float) -> bool:
+        """Tell whether it may go to another worker at monotonic `now`.
+
+        It plays, is no verification, and has been where it is for `settled` seconds.
+        """
         is_steady = self.state is RelayState.PLAYING and not self.in_gap
-        return is_steady and (self.verified or not self.spec.verify) and now - self.placed_at >= SETTLED
+        return is_steady and (self.verified or not self.spec.verify) and now - self.placed_at >= settled
 
     def lose_worker(self) -> None:
         """Keep the totals of a worker that is gone."""

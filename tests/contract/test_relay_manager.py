@@ -15,7 +15,7 @@ from adapters.base import Credential, RtspTarget, SourceKey, Transport
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
-from gateway.relay.placement import Move
+from gateway.relay.placement import Move, RebalancingRules
 from gateway.relay.protocol import (
     Event,
     FirstKeyFrame,
@@ -322,6 +322,24 @@ async def test_a_worker_that_dies_before_its_relay_could_move_is_replaced_with_i
         await eventually(facts.has(ONE, lambda e: isinstance(e, FirstKeyFrame)), within=15, what="media anew")
         assert [event.cause for event in facts.of(ONE) if isinstance(event, RelayEnded)] == ["worker_lost"]
         assert [load.relays for load in relays.loads()] == [1, 0]
+
+
+async def test_where_one_worker_does_everything_a_relay_moves_to_the_other_by_itself() -> None:
+    impatient = RebalancingRules(busy=0.0, uneven=0.0, lasting=2.0, settled=0.0)
+    keys = [SourceKey(number) for number in range(1, 7)]
+    async with (
+        served(heavy_camera()) as camera,
+        RelayManager(SystemClock(), workers=2, rebalancing=impatient) as relays,
+        facts_of(relays) as facts,
+    ):
+        for key in keys:
+            relays.start(RelaySpec(key, CODES[ONE], target(camera)))
+        assert [load.relays for load in relays.loads()] == [3, 3]
+        for key in keys[1::2]:
+            relays.stop(key, "test")
+        await eventually(lambda: [load.relays for load in relays.loads()] == [2, 1], within=30, what="a move")
+        moved = [event for event in facts.events if isinstance(event, RelayEnded) and event.cause == "moved"]
+        assert len({event.source_id for event in moved}) == relays.moves == 1
 
 
 async def test_a_worker_tells_how_busy_it_is_and_what_it_receives() -> None:

@@ -9,7 +9,6 @@ from adapters.base import RtspTarget, SourceKey, Transport
 from gateway.relay.chunk import MediaChunk
 from gateway.relay.facts import GapWatch, Reporter, Totals
 from gateway.relay.inbox import EventInbox
-from gateway.relay.placement import SETTLED
 from gateway.relay.protocol import (
     CodecChanged,
     Event,
@@ -191,8 +190,8 @@ def test_what_plays_steadily_and_is_no_verification_may_move_once_it_has_settled
     view: RelayView, movable: bool
 ) -> None:
     view.placed_at = 100.0
-    assert view.is_movable(100.0 + SETTLED) is movable
-    assert not view.is_movable(99.0 + SETTLED)
+    assert view.is_movable(160.0, 60.0) is movable
+    assert not view.is_movable(159.0, 60.0)
 
 
 def test_totals_tell_what_waits_for_a_slow_sink_and_how_long_it_waited() -> None:

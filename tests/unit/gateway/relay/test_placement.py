@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import SourceKey
-from gateway.relay.placement import LASTING, UNEVEN, Candidate, Move, Rebalancing, WorkerLoad, place
+from gateway.relay.placement import Candidate, Move, Rebalancing, RebalancingRules, WorkerLoad, place
 
 MBIT = 1_000_000
+RULES = RebalancingRules()
+LASTING, UNEVEN = RULES.lasting, RULES.uneven
 
 
 def load(
