@@ -86,12 +86,14 @@ class Shortage:
             )
         where = f"网络 {self.network} " if self.network else ""
         of = f" of the network {self.network}" if self.network else ""
-        numbers = (_mbit(self.used), _mbit(self.most), _mbit(self.asked))
+        used, most, asked = _mbit(self.used), _mbit(self.most), _mbit(self.asked)
+        zh = f"，另需 {asked} Mbit/s" if self.asked else ""
+        en = f", and {asked} more are needed" if self.asked else ""
         return Bilingual(
-            f"{where}带宽不足：已占用 {numbers[0]} / {numbers[1]} Mbit/s，另需 {numbers[2]} Mbit/s。"
+            f"{where}带宽不足：已占用 {used} / {most} Mbit/s{zh}。"
             f"可停止其他按需转发、稍后重试，或调高 [relay] {setting}。",
-            f"The bandwidth{of} does not suffice: {numbers[0]} of {numbers[1]} Mbit/s are taken and "
-            f"{numbers[2]} more are needed. Stop a relay on demand, try again later, or raise [relay] {setting}.",
+            f"The bandwidth{of} does not suffice: {used} of {most} Mbit/s are taken{en}. "
+            f"Stop a relay on demand, try again later, or raise [relay] {setting}.",
         )
 
 

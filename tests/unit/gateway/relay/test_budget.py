@@ -70,6 +70,12 @@ def test_a_shortage_is_explained_in_both_languages_with_the_setting_to_raise(lim
     assert all(f"[relay] {key}" in text and network in text for text in (said.zh, said.en))
 
 
+def test_a_shortage_of_a_pull_that_ran_asks_for_nothing_more() -> None:
+    said = Shortage(Limit.BANDWIDTH, 10_000_000, 12_000_000, 0).explain()
+    assert "12.0 of 10.0 Mbit/s are taken. " in said.en
+    assert "另需" not in said.zh
+
+
 # -- priorities ----------------------------------------------------------------------------------------------
 
 
