@@ -97,6 +97,10 @@ class Totals:
             drops=queue.drops,
             queue_bytes=queue.bytes,
             sessions=self.sessions,
+            damaged_frames=queue.damaged_frames,
+            skipped_frames=queue.skipped_frames,
+            queue_seconds=queue.age(now),
+            delay=queue.take_delay(now),
         )
 
     def take_alive(self) -> float | None:

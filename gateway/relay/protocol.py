@@ -200,7 +200,7 @@ class RelayEnded:
     at: float
     at_utc: datetime
     cause: str
-    "The stable word of the adapter's error, `stopped`, `worker_lost` or `bug`."
+    "The stable word of the adapter's error, `stopped`, `moved`, `worker_lost` or `bug`."
     retryable: bool
     status: int = 0
     "The source's status code where it refused, else 0."
@@ -236,6 +236,14 @@ class RelayCounters:
     queue_bytes: int
     sessions: int
     "Pull sessions begun."
+    damaged_frames: int = 0
+    "Frames of which the beginning went out and the end did not."
+    skipped_frames: int = 0
+    "Frames before the first key frame of a connection to the sink."
+    queue_seconds: float = 0.0
+    "Age of the oldest media that waits for the sink."
+    delay: float = 0.0
+    "The longest that media waited between its receipt and the sink's connection, over the last period."
 
 
 @dataclass(frozen=True)

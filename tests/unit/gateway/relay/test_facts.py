@@ -1,6 +1,9 @@
 """What a relay tells: states once, gaps from opening to closing, totals over all sessions and workers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+
+import pytest
 
 from adapters.base import RtspTarget, SourceKey, Transport
 from gateway.relay.chunk import MediaChunk
@@ -20,6 +23,8 @@ from gateway.relay.protocol import (
     RelayStateChanged,
     SinkState,
     SinkStateChanged,
+    SourceEvent,
+    VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec, SinkSpec
 from gateway.relay.view import RelayView, no_counters
@@ -156,6 +161,51 @@ def test_a_view_follows_its_events() -> None:
     view.take(RelayEnded(KEY, 2.0, AT, "closed", retryable=True, detail="127.0.0.1:554: gone"))
     shown = view.snapshot(None)
     assert (shown.cause, shown.detail, shown.in_gap) == ("closed", "127.0.0.1:554: gone", False)
+
+
+def playing(spec: RelaySpec, *events: SourceEvent) -> RelayView:
+    view = RelayView(spec, AT, AT)
+    view.take(RelayStateChanged(KEY, 1.0, AT, RelayState.PLAYING))
+    for event in events:
+        view.take(event)
+    return view
+
+
+VERIFYING = replace(SPEC, verify=10.0)
+PASSED = VerificationFinished(KEY, 12.0, AT, True, "", 10.0, 10.4, 260)
+
+
+@pytest.mark.parametrize(
+    ("view", "movable"),
+    [
+        (playing(SPEC), True),
+        (playing(VERIFYING), False),
+        (playing(VERIFYING, PASSED), True),
+        (playing(SPEC, MediaGapOpened(KEY, 2.0, AT, 1.0)), False),
+        (playing(SPEC, RelayStateChanged(KEY, 2.0, AT, RelayState.WAITING)), False),
+    ],
+    ids=["plays", "is being verified", "was verified", "in a gap", "waits"],
+)
+def test_what_plays_steadily_and_is_no_verification_may_move_once_it_has_settled(
+    view: RelayView, movable: bool
+) -> None:
+    view.placed_at = 100.0
+    assert view.is_movable(160.0, 60.0) is movable
+    assert not view.is_movable(159.0, 60.0)
+
+
+def test_totals_tell_what_waits_for_a_slow_sink_and_how_long_it_waited() -> None:
+    totals = Totals(SPEC)
+    for at in (100.0, 101.0, 102.0):
+        totals.queue.offer(MediaChunk(bytes(100), (0,), (0,), at))
+    counted = totals.counters(102.5)
+    assert (counted.queue_bytes, counted.queue_seconds, counted.delay) == (300, 2.5, 2.5)
+    assert totals.queue.take() is not None
+    assert totals.queue.take() is not None
+    assert totals.queue.take() is not None
+    counted = totals.counters(103.5)
+    assert (counted.queue_bytes, counted.queue_seconds, counted.delay) == (0, 0.0, 2.0)
+    assert totals.counters(104.5).delay == 0.0
 
 
 def test_totals_go_on_over_the_loss_of_a_worker() -> None:
