@@ -9,7 +9,9 @@ The cost is CPU milliseconds of all the contender's processes for a second of on
 import argparse
 import asyncio
 import dataclasses
+import io
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -101,7 +103,7 @@ async def run_window(
         try:
             await flowing(taker, outgoing)
         except NotFlowing as error:
-            print(f"  {contender.name}: {work.case.name}: {error}", flush=True)
+            print(f"  {contender.name}: {work.case.name}: {error}")
             return None
         await asyncio.sleep(work.case.settle)
         return await measure(running, work.streams, outgoing, (source, taker), seconds)
@@ -190,8 +192,11 @@ def print_noise() -> None:
 
 async def main() -> None:
     options = arguments()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Each case is shown when it is done, also in a file.
+        sys.stdout.reconfigure(line_buffering=True)
     windows = Windows(options.seconds, options.rounds)
-    print(f"windows of {windows.seconds:g} s, {RATE} pictures a second", flush=True)
+    print(f"windows of {windows.seconds:g} s, {RATE} pictures a second")
     print_noise()
     every: dict[str, Results] = {}
     with tempfile.TemporaryDirectory() as folder:

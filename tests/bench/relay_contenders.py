@@ -57,7 +57,7 @@ class Running:
     pulls: list[Pull] = field(default_factory=list)
     "Whom the readers shall pull; none where it pushes."
     dropped: Callable[[], Awaitable[int | None]] | None = None
-    "Pictures that it says it dropped so far."
+    "Pictures that it says it dropped so far; Muster's counters are up to a second old."
 
 
 class Contender(Protocol):
@@ -120,6 +120,7 @@ class Ffmpeg:
     name: ClassVar = "ffmpeg"
 
     def streams(self, case: Case) -> int:
+        # Slow sinks cannot cost the others anything here: no two streams share a process.
         return 0 if case.readers or case.slow else min(case.streams, FFMPEG_STREAMS)
 
     @asynccontextmanager

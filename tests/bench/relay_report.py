@@ -119,14 +119,16 @@ def print_case(case: Case, results: Results) -> None:
 def _print_contender(name: str, windows: list[Window], unit: str) -> None:
     costs = [window.cost for window in windows]
     arrived = [window.arrived for window in windows]
+    # Delays of windows in which the ends were short of CPU count only when there are no others.
+    fair = [window.arrived for window in windows if not window.void] or arrived
     dropped = [window.dropped for window in windows if window.dropped is not None]
     resident = mean(window.resident / window.outgoing for window in windows)
     print(
         f"  {name:10} K={windows[0].streams:<4} {mean(costs):6.2f} ms CPU/{unit}-s"
         f" [{' '.join(f'{cost:.2f}' for cost in costs)}]"
         f" {resident:6.2f} MB/{unit}"
-        f"  delay p50/p99 {_milliseconds([each.p50 for each in arrived])}"
-        f"/{_milliseconds([each.p99 for each in arrived])} ms"
+        f"  delay p50/p99 {_milliseconds([each.p50 for each in fair])}"
+        f"/{_milliseconds([each.p99 for each in fair])} ms"
         f"  {sum(each.pictures for each in arrived)} checked,"
         f" {sum(each.missing for each in arrived)} missing,"
         f" {sum(dropped) if dropped else '-'} dropped, {sum(each.foreign for each in arrived)} foreign"
@@ -142,8 +144,9 @@ def _print_contender(name: str, windows: list[Window], unit: str) -> None:
         notes.append(f"{lost} marks lost on the way in")
     if slow := sum(each.slow_pictures for each in arrived):
         notes.append(f"slow sinks: {slow} pictures, {sum(each.slow_missing for each in arrived)} missing")
-    if void := {window.void for window in windows} - {""}:
-        notes.append(f"DELAY VOID: {', '.join(sorted(void))}")
+    if void := [window.void for window in windows if window.void]:
+        text = "DELAY VOID" if len(void) == len(windows) else f"delay void in {len(void)} of {len(windows)}"
+        notes.append(f"{text}: {', '.join(void)}")
     print(f"  {'':10} {'; '.join(notes)}")
 
 

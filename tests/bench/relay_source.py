@@ -24,7 +24,7 @@ import uvloop
 
 from gateway.descriptors import raise_file_limit
 from tests.bench.relay_dialogue import Dialogue, obey
-from tests.bench.relay_stream import HEADER, RATE, Rendered, parameter_sets, split, timestamp_of
+from tests.bench.relay_stream import HEADER, MARK, RATE, Rendered, parameter_sets, split, timestamp_of
 
 TICK: Final = 0.001
 """Seconds between two looks at who is due, at least: the finest that libuv's timers allow."""
@@ -110,7 +110,7 @@ class UdpWire:
         self._pair = _pair()
         self._peer = peer
         self.lost_marks = 0
-        "Lost packets that begin a picture: as many marks the other end cannot see."
+        "Lost packets that hold a mark: as many pictures the other end cannot see."
 
     def bind(self, port: int) -> int:
         """Send to the peer's `port` from now on; return our own."""
@@ -122,7 +122,7 @@ class UdpWire:
         while at < len(frames):
             end = at + HEADER + int.from_bytes(frames[at + 2 : at + HEADER], "big")
             if self._loss and self._dice.random() < self._loss:
-                self.lost_marks += frames[at + HEADER + 12] == 6
+                self.lost_marks += MARK in bytes(frames[at:end])
             else:
                 try:
                     self._pair[0].send(frames[at + HEADER : end])

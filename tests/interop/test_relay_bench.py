@@ -1,16 +1,58 @@
 """The relay's benchmark works from end to end; nothing here judges speed."""
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.bench.relay import Windows, run_case
 from tests.bench.relay_cases import Case
-from tests.bench.relay_contenders import Contender, Direct, Ffmpeg, Muster
+from tests.bench.relay_contenders import Contender, Direct, Ffmpeg, Muster, Served
+from tests.bench.relay_peers import Files, free_port, listening
 from tests.bench.relay_report import Results, print_case, print_ratios
 from tests.bench.relay_source import Mode
+from tests.fakes.certificates import Certificate
 
 pytestmark = pytest.mark.interop
+
+FORWARD = """
+import asyncio, sys
+
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+async def serve(reader, writer):
+    theirs = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(copy(reader, theirs[1]))
+        tasks.create_task(copy(theirs[0], writer))
+
+async def main():
+    await (await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+
+asyncio.run(main())
+"""
+
+
+class Forwarder:
+    """A peer by path, as small as one can be: forwards bytes to the one source."""
+
+    name: ClassVar = "forwarder"
+    takes_udp: ClassVar = False
+    has_tls: ClassVar = False
+
+    def configure(
+        self, folder: Path, sources: Mapping[str, str], certificate: Certificate | None, *, udp: bool
+    ) -> Files:
+        port, theirs = free_port(), sources["s0"].split(":")[-1].partition("/")[0]
+        return Files(("-c", FORWARD, str(port), theirs), port)
+
+    async def add(self, files: Files, sources: Mapping[str, str], *, udp: bool) -> None:
+        await listening(files.port)
 
 
 async def run(case: Case, *contenders: Contender, folder: Path) -> Results:
@@ -37,3 +79,11 @@ async def test_a_reader_pulls_and_a_contender_without_a_server_is_left_out(tmp_p
     (window,) = results["direct"]
     assert window.arrived.pictures > 0
     assert window.arrived.foreign == 0
+
+
+async def test_a_peer_given_by_path_serves_readers_where_muster_pushes(tmp_path: Path) -> None:
+    peer = Served(Forwarder(), Path(sys.executable))
+    results = await run(Case("tiny", 1), peer, folder=tmp_path)
+    (window,) = results["forwarder"]
+    assert window.arrived.pictures > 0
+    assert (window.arrived.missing, window.arrived.foreign, window.processes) == (0, 0, 1)
