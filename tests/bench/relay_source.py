@@ -30,6 +30,10 @@ TICK: Final = 0.001
 """Seconds between two looks at who is due, at least: the finest that libuv's timers allow."""
 SPREAD: Final = 0.9
 """Part of a picture's interval over which its packets are spread."""
+MOST_AT_ONCE: Final = 500
+"""Sends in one go."""
+MOST_LATE: Final = 0.2
+"""Seconds after which a source does not catch up with its plan any more: no camera sends a second's worth at once."""
 MOST_BEHIND: Final = 8 * 1024 * 1024
 """Bytes that may wait for a peer that does not read; then it is cut off, as a camera would."""
 
@@ -167,6 +171,10 @@ class Sender:
         self._sequence = 0
         self.is_ended = False
 
+    def postpone(self, duration: float) -> None:
+        """Send all that is still to come `duration` seconds later than planned."""
+        self._begin += duration
+
     def step(self, now: float) -> float:
         """Send what is due at `now`, a picture or a packet; return when the next one is."""
         picture = self._pictures[self._number % len(self._pictures)]
@@ -207,12 +215,17 @@ class Schedule:
 
     def _tick(self) -> None:
         due, monotonic = self._due, time.monotonic
-        while due and due[0][0] <= (now := monotonic()):
+        # At most so many: a process that is short of CPU must still answer requests.
+        for _ in range(MOST_AT_ONCE):
+            if not due or due[0][0] > (now := monotonic()):
+                break
             at, entry, sender = due[0]
             if sender.is_ended:
                 heapq.heappop(due)
                 continue
             self.late.append(now - at)
+            if now - at > MOST_LATE:
+                sender.postpone(now - at)
             heapq.heapreplace(due, (sender.step(now), entry, sender))
         if due:
             self._loop.call_later(max(TICK, due[0][0] - monotonic()), self._tick)

@@ -104,6 +104,13 @@ def test_a_packet_wise_sender_sends_the_same_bytes_within_the_picture_s_interval
     assert due[-1] == pytest.approx(10.04)
 
 
+def test_a_source_that_was_held_up_goes_on_at_its_pace() -> None:
+    sender = Sender(1, [Rendered([SLICE])], Mode.FRAME, Kept(), 10.0)
+    sender.step(13.0)
+    sender.postpone(3.0)
+    assert sender.step(13.04) == pytest.approx(13.08)
+
+
 def test_media_behind_record_is_left_to_the_sink() -> None:
     dialogue = Dialogue()
     answers = dialogue.receive(
