@@ -1,5 +1,6 @@
 """The relay's benchmark works from end to end; nothing here judges speed."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +8,16 @@ from typing import ClassVar
 
 import pytest
 
-from tests.bench.relay import Windows, run_case
+from tests.bench.relay import Windows, run_case, started
 from tests.bench.relay_cases import Case
 from tests.bench.relay_contenders import Contender, Direct, Ffmpeg, Muster, Served
 from tests.bench.relay_peers import Files, free_port, listening
 from tests.bench.relay_report import Results, print_case, print_ratios
 from tests.bench.relay_source import Mode
+from tests.bench.relay_takers import Pull, TakerOptions
 from tests.fakes.certificates import Certificate
+from tests.fakes.rtsp_server import Script, fake_rtsp_server
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.interop
 
@@ -87,3 +91,13 @@ async def test_a_peer_given_by_path_serves_readers_where_muster_pushes(tmp_path:
     (window,) = results["forwarder"]
     assert window.arrived.pictures > 0
     assert (window.arrived.missing, window.arrived.foreign, window.processes) == (0, 0, 1)
+
+
+async def test_a_reader_answers_digest() -> None:
+    script = Script(("SHA-256",))
+    async with fake_rtsp_server(script) as server, started("relay_takers", str(TakerOptions())) as (taker, _):
+        pull = Pull(0, "127.0.0.1", server.port, "/source-0", script.username, script.password)
+        await taker.ask("pull", [dataclasses.asdict(pull)])
+        await eventually(lambda: any(seen.method == "PLAY" for seen in server.seen), what="PLAY")
+        assert server.refused == 0
+        assert (await taker.ask("report"))["failures"] == []
