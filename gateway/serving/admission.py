@@ -16,7 +16,7 @@ from catalog.database import Statements
 from catalog.errors import CatalogError, CredentialUnreadable
 from catalog.model.secret import Secret
 from catalog.sources import SourceUnknown
-from gateway.api.access_recorder import AccessLogFull, AccessRecorder
+from gateway.api.access_recorder import AccessLogFull
 from gateway.clock import Clock
 from gateway.relay.limits import Shortage
 from gateway.serving.grants import Grant, Grants, Viewer
@@ -61,6 +61,26 @@ class OnDemand(Protocol):
         Raises:
             SourceUnknown: no such source is on the roll of this gateway.
         """
+        ...
+
+
+class Accounts(Protocol):
+    """Knows the standing accounts."""
+
+    async def find(self, username: str) -> "Account | None":
+        """Return the account, or None."""
+        ...
+
+
+class Recorder(Protocol):
+    """Writes the access log."""
+
+    def require_room(self, role: Role) -> None:
+        """Refuse what could not be recorded; raises `AccessLogFull`."""
+        ...
+
+    async def record(self, entry: AccessEntry) -> None:
+        """Return when the row is committed, or waits because the database is away."""
         ...
 
 
@@ -159,11 +179,11 @@ class Admission:
     """
 
     grants: Grants
-    accounts: StandingAccounts
+    accounts: Accounts
     sources: Sources
     relays: Relays
     on_demand: OnDemand | None
-    recorder: AccessRecorder
+    recorder: Recorder
     clock: Clock
     limits: ReaderLimits = field(default_factory=ReaderLimits)
 

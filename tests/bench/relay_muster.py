@@ -12,10 +12,16 @@ from dataclasses import dataclass
 import uvloop
 
 from adapters.base import RtspTarget, SourceKey, TlsPolicy, Transport
+from catalog.access import AccessEntry, Role
+from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.descriptors import raise_file_limit
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelaySpec, SinkSpec
+from gateway.serving.admission import Account, Admission, ReaderLimits
+from gateway.serving.grants import Grants, Viewer
+from gateway.serving.listener import open_listener
+from gateway.serving.server import Listeners, RtspServer
 from tests.bench.relay_dialogue import obey
 
 USERNAME = "viewer"
@@ -55,21 +61,51 @@ def source_code(number: int) -> str:
     return f"source-{number}"
 
 
-async def start_serving(relays: RelayManager, options: MusterOptions) -> int | None:
-    """Serve the relays of `relays` to readers with USERNAME and PASSWORD; return the port.
+class Viewers:
+    """Lets the benchmark's readers in: one standing account, every source, and a record in memory alone."""
 
-    Returns:
-        None as long as Muster has no RTSP server: cases with readers then leave it out. Fill in here;
-        readers ask for `rtsp://127.0.0.1:PORT/<source code>` and answer Digest.
-    """
-    del relays, options
-    return None
+    async def find(self, username: str) -> Account | None:
+        viewer = Viewer("benchmark", Role.POLICE_STATUS)
+        return Account(Secret(PASSWORD), viewer) if username == USERNAME else None
+
+    def require_room(self, role: Role) -> None:
+        pass
+
+    async def record(self, entry: AccessEntry) -> None:
+        pass
+
+    async def start(self, source_id: int) -> str | None:
+        return None
+
+
+class Sources:
+    """Every stream of the run, by its code."""
+
+    def find(self, code: str) -> SourceKey | None:
+        number = code.removeprefix("source-")
+        return SourceKey(int(number)) if number.isdecimal() else None
+
+
+def rtsp_server(relays: RelayManager) -> RtspServer:
+    """Return the server as the gateway runs it, but for the catalog behind its door."""
+    viewers, clock = Viewers(), SystemClock()
+    # So many readers come at once, from one address, only here.
+    limits = ReaderLimits(readers=10_000, readers_each=10_000)
+    admission = Admission(Grants(), viewers, Sources(), relays, viewers, viewers, clock, limits)
+    return RtspServer(admission, relays, viewers, clock, renew_every=10.0)
 
 
 async def main() -> None:
     options = MusterOptions(**json.loads(sys.stdin.readline()))
-    async with RelayManager(SystemClock(), workers=options.workers) as relays, asyncio.TaskGroup() as tasks:
-        port = None if options.sink_port else await start_serving(relays, options)
+    async with (
+        RelayManager(SystemClock(), workers=options.workers) as relays,
+        asyncio.TaskGroup() as tasks,
+    ):
+        port = None
+        if not options.sink_port:
+            listening = open_listener("127.0.0.1", 0)
+            port = listening.getsockname()[1]
+            tasks.create_task(rtsp_server(relays).run(Listeners(plain=listening)), name="rtsp server")
         print(json.dumps(port), flush=True)  # noqa: T201 - the benchmark reads it
         for number in range(options.streams):
             relays.start(options.spec(number))
