@@ -26,25 +26,28 @@ class ReceiverStatistics:
         self._clock_rate = clock_rate
         self._report: tuple[int, int, float] | None = None
         "SSRC, LSR and arrival of the last sender report."
-        self.restarts = -1
-        "How often the statistics began anew after their first beginning."
         self.ssrc: int | None = None
         "Of the source; None before its first packet."
-        self._restart(0, 0)
-        self.restarts, self.ssrc = -1, None
-
-    def _restart(self, ssrc: int, sequence: int) -> None:
-        self.restarts += 1
-        self.ssrc = ssrc
-        self.highest = sequence
+        self.restarts = 0
+        "How often the statistics began anew after their first beginning."
+        self.highest = 0
         "Extended highest sequence number received."
         self.received = 0
         "Packets received, late and repeated ones included."
-        self._base = sequence
+        self._base = 0
         self._jitter = 0.0
         self._transit: tuple[int, float] | None = None
         self._before = (0, 0)
         "Packets expected and received at the last report."
+
+    def _begin(self, ssrc: int, sequence: int) -> None:
+        if self.ssrc is not None:
+            self.restarts += 1
+        self.ssrc = ssrc
+        self.highest = self._base = sequence
+        self.received = 0
+        self._jitter, self._transit = 0.0, None
+        self._before = (0, 0)
 
     @property
     def expected(self) -> int:
@@ -76,10 +79,9 @@ class ReceiverStatistics:
         """
         step = (sequence - self.highest + _HALF & 0xFFFF) - _HALF
         if ssrc != self.ssrc or not -MAX_JUMP <= step <= MAX_JUMP:
-            self._restart(ssrc, sequence)
-            step = 0
+            self._begin(ssrc, sequence)
             # What came before the first packet that is known was never expected.
-            packets = 1
+            step, packets = 0, 1
         if step > 0:
             self.highest += step
         if packets is None:

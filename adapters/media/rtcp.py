@@ -201,7 +201,9 @@ def _read(kind: int, count: int, body: bytes) -> RtcpPacket | None:
     match kind:
         case SenderReport.packet_type:
             _need(body, _SENDER.size + _BLOCK.size * count)
-            return SenderReport(*_SENDER.unpack_from(body), _blocks(body, _SENDER.size, count))
+            ssrc, ntp, rtp_timestamp, packets, octets = _SENDER.unpack_from(body)
+            blocks = _blocks(body, _SENDER.size, count)
+            return SenderReport(ssrc, ntp, rtp_timestamp, packets, octets, blocks)
         case ReceiverReport.packet_type:
             _need(body, 4 + _BLOCK.size * count)
             return ReceiverReport(_WORD.unpack_from(body)[0], _blocks(body, 4, count))

@@ -10,7 +10,7 @@ from adapters.errors import AdapterError, LocalProtocolError, PeerClosed
 from adapters.rtsp.client import open_transport
 from adapters.rtsp.message import MessageParser
 from adapters.rtsp.session import Closed, Event, Session
-from gateway.relay.chunk import MediaChunk
+from gateway.relay.chunk import MARK, MediaChunk
 from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
 
 Take = Callable[[MediaChunk, int], None]
@@ -78,6 +78,14 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._disarm()
         if self._transport is not None:
             self._transport.abort()
+
+    def send_frame(self, channel: int, packet: bytes) -> None:
+        """Send one interleaved frame of ours; dropped while the peer takes nothing, or when it is gone.
+
+        The transport takes requests and frames whole, so none can stand in the middle of another.
+        """
+        if not self.is_congested and not self.ended.done():
+            self.transport.write(bytes((MARK, channel)) + len(packet).to_bytes(2, "big") + packet)
 
     async def close(self, within: float) -> None:
         """End cleanly: TEARDOWN, its answer or `within` seconds, then the socket."""

@@ -223,6 +223,24 @@ class RelayCounters:
     queue_bytes: int
     sessions: int
     "Pull sessions begun."
+    lost: int = 0
+    "RTP packets over UDP that never came, or too late to be passed on."
+    late: int = 0
+    "Those of them that came too late."
+    reordered: int = 0
+    "Packets that came behind a later one and were put in order."
+    duplicates: int = 0
+    "Packets that came twice; dropped."
+    foreign: int = 0
+    "Datagrams dropped: another sender's, another SSRC's, no RTP, or too long."
+    kernel_drops: int = 0
+    "Datagrams that the worker was too slow for; they are among `lost`."
+    restarts: int = 0
+    "How often the source began anew within a session over UDP: another SSRC, or a jump of its sequence."
+    jitter: float = 0.0
+    "Seconds, of the video's packets (RFC 3550, 6.4.1)."
+    loss: float = 0.0
+    "Share of the packets over UDP lost in the last 60 s, 0 to 1."
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,13 @@ _SUMMED: Final = frozenset(
         "dropped_frames",
         "drops",
         "sessions",
+        "lost",
+        "late",
+        "reordered",
+        "duplicates",
+        "foreign",
+        "kernel_drops",
+        "restarts",
     }
 )
 

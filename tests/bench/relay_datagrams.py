@@ -66,7 +66,9 @@ class DatagramSender:
             same = list(group)
             for at in range(0, len(same), _MOST_SEGMENTS):
                 segment = size.to_bytes(2, "little")
-                self._rtp.sendmsg([b"".join(same[at : at + _MOST_SEGMENTS])], [(SOL_UDP, UDP_SEGMENT, segment)])
+                self._rtp.sendmsg(
+                    [b"".join(same[at : at + _MOST_SEGMENTS])], [(SOL_UDP, UDP_SEGMENT, segment)]
+                )
 
     def _disturbed(self, packets: list[bytes]) -> list[bytes]:
         if not self._disturbance:

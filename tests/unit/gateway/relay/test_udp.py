@@ -7,15 +7,18 @@ import pytest
 
 from adapters.base import Transport
 from adapters.errors import LocalResourcesExhausted
+from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker, Head, MediaChunk
 from gateway.relay.reader import ChunkReader, SharedBuffer
+from gateway.relay.reception import Reception
 from gateway.relay.udp import QUARANTINE, PortPool, UdpMedia, UdpTick
 from tests.waiting import eventually
 
 
-def rtp(ssrc: int, body: bytes) -> bytes:
-    return b"\x80\x60\x00\x01\x00\x00\x00\x09" + ssrc.to_bytes(4, "big") + body
+def rtp(ssrc: int, body: bytes, sequence: int = 1) -> bytes:
+    head = b"\x80\x60" + (sequence % 65536).to_bytes(2, "big") + b"\x00\x00\x00\x09"
+    return head + ssrc.to_bytes(4, "big") + body
 
 
 def test_a_pair_of_ports_is_even_and_odd() -> None:
@@ -46,7 +49,8 @@ class Bench:
         self.tick = UdpTick()
         shared = SharedBuffer()
         reader = ChunkReader(shared, None, lambda chunk, _: self.runs.append(chunk))
-        self.media = UdpMedia(shared, reader, "127.0.0.1", self.fail)
+        self.reception = Reception()
+        self.media = UdpMedia(shared, reader, "127.0.0.1", self.fail, self.reception)
         (self.port,) = self.media.bind(self.pool, "127.0.0.1", 1)
         self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sender.bind(("127.0.0.1", 0))
@@ -54,7 +58,8 @@ class Bench:
         ports = (port, port + 1) if known_ports else None
         track = Track(None, "", Transport.UDP, local_port=self.port, server_ports=ports, ssrc=ssrc)
         walker = ChunkWalker(0, {0, 1}, 96, lambda _: Head.KEY)
-        self.media.start((track,), walker, self.tick)
+        self.statistics = ReceiverStatistics(90_000)
+        self.media.start((track,), walker, self.tick, [self.statistics])
 
     def fail(self, error: Exception) -> None:
         raise error
@@ -74,7 +79,7 @@ class Bench:
 
 async def test_datagrams_are_framed_as_on_tcp() -> None:
     bench = Bench()
-    packets = [rtp(5, b"one"), rtp(5, b"three")]
+    packets = [rtp(5, b"one"), rtp(5, b"three", 2)]
     for packet in packets:
         bench.send(packet)
     expected = b"".join(b"$\0" + len(packet).to_bytes(2, "big") + packet for packet in packets)
@@ -95,7 +100,7 @@ async def test_another_sender_another_ssrc_and_what_is_no_rtp_never_get_through(
         bench.send(rtp(5, b"ours"))
         await eventually(lambda: bench.data.endswith(b"ours"), what="our datagram")
         assert len(bench.data) == 4 + 12 + 4
-        assert bench.media.foreign_packets >= 3
+        assert bench.reception.foreign >= 3
     bench.close()
 
 
