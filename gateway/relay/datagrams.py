@@ -211,21 +211,27 @@ class RtcpIntake:
 
 
 class DatagramReader:
-    """Read one socket; only what comes from the peer's address counts.
+    """Read one socket; only what comes from the peer's address counts, and port where it told one.
 
     Args:
         sock: bound, non-blocking.
-        peer: the peer's address.
+        peer: the peer's address, and its port or None. The kernel holds a connected socket to both, but
+            what waited before the connection may be of another stream of the same host.
         frames: of the session.
         intake: takes the datagrams.
         reception: counts.
     """
 
     def __init__(
-        self, sock: socket.socket, peer: str, frames: Frames, intake: Intake, reception: Reception
+        self,
+        sock: socket.socket,
+        peer: tuple[str, int | None],
+        frames: Frames,
+        intake: Intake,
+        reception: Reception,
     ) -> None:
         self._sock = sock
-        self._peer = peer
+        self._peer, self._port = peer
         self._frames = frames
         self._intake = intake
         self._reception = reception
@@ -259,7 +265,7 @@ class DatagramReader:
                 # An ICMP error of an earlier send, delivered here; media say themselves when they stop.
                 continue
             segment = self._note(ancillary) if ancillary else 0
-            if sender[0] != self._peer:
+            if sender[0] != self._peer or self._port not in (None, sender[1]):
                 self._reception.foreign += 1
             elif 0 < segment < size:
                 self._take_burst(bytes(view[start : start + size]), segment, sender)

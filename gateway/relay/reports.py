@@ -29,7 +29,7 @@ INTERVAL: Final = 5.0
 """Seconds between two reports on average: the minimum of RFC 3550, 6.2, which two members stay under."""
 COMPENSATION: Final = 1.21828
 """e - 3/2: timers as RFC 3550, 6.3.1 spreads them would otherwise be late."""
-SAMPLE: Final = 0.1
+SAMPLE: Final = 0.2
 """Seconds between two looks at a packet over TCP: a picture's first is enough, and every one is too dear."""
 BYE_GRACE: Final = 1.0
 """Seconds after a BYE in which video may still be under way."""

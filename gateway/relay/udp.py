@@ -131,8 +131,8 @@ class UdpTick:
 class UdpMedia:
     """The datagrams of one pull session, framed for the same walker as TCP's.
 
-    Only datagrams from the peer's address count, and of one SSRC a track (`SsrcPin`), in order
-    (`ReorderWindow`). So the late packets of another stream on a used port never get through. A
+    Only datagrams from the peer's address (and port, where it told one) count, and of one SSRC a track
+    (`SsrcPin`), in order (`ReorderWindow`). So the late packets of another stream on a used port never get through. A
     picture that lost packets is passed on: its sequence numbers show the gap, and every decoder
     conceals one; to drop up to the next key picture would make one lost packet seconds of no picture.
 
@@ -182,16 +182,12 @@ class UdpMedia:
         for index, ((rtp, rtcp), track, kept) in enumerate(
             zip(self._pairs, tracks, statistics, strict=False)
         ):
-            if track.server_ports is not None:
-                # The kernel then drops whatever comes from elsewhere.
-                for sock, port in zip((rtp, rtcp), track.server_ports, strict=True):
-                    with contextlib.suppress(OSError):
-                        sock.connect((self._peer, port))
             pin = SsrcPin(track.ssrc, now)
             reports = RtcpIntake(2 * index + 1, self._reception)
             self._rtcp[2 * index + 1] = (rtcp, reports, track)
-            self._watch(rtp, tick, RtpIntake(2 * index, pin, kept, self._reception))
-            self._watch(rtcp, tick, reports)
+            ports = track.server_ports or (None, None)
+            self._watch(rtp, ports[0], tick, RtpIntake(2 * index, pin, kept, self._reception))
+            self._watch(rtcp, ports[1], tick, reports)
 
     def send(self, channel: int, packet: bytes) -> None:
         """Send an RTCP packet to where the track's RTCP comes from; dropped where that is unknown."""
@@ -214,8 +210,12 @@ class UdpMedia:
         self._pairs.clear()
         self._rtcp.clear()
 
-    def _watch(self, sock: socket.socket, tick: UdpTick, intake: Intake) -> None:
-        reader = DatagramReader(sock, self._peer, self._frames, intake, self._reception)
+    def _watch(self, sock: socket.socket, port: int | None, tick: UdpTick, intake: Intake) -> None:
+        if port is not None:
+            # The kernel then drops whatever comes from elsewhere.
+            with contextlib.suppress(OSError):
+                sock.connect((self._peer, port))
+        reader = DatagramReader(sock, (self._peer, port), self._frames, intake, self._reception)
         tick.add(sock.fileno(), lambda: self._read(sock, reader, tick))
 
     def _read(self, sock: socket.socket, reader: DatagramReader, tick: UdpTick) -> None:

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from adapters.base import RtspTarget, SourceKey, Transport
+from adapters.base import RtspTarget, SourceKey
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelaySpec, SinkSpec
@@ -89,10 +89,7 @@ async def measure(name: str, pids: list[int], streams: int, seconds: float) -> f
     return figure
 
 
-async def muster(
-    source: End, streams: int, seconds: float, workers: int, transport: Transport = Transport.TCP
-) -> float:
-    name = f"muster, {transport.upper()} in"
+async def muster(source: End, streams: int, seconds: float, workers: int) -> float:
     async with end("sink") as sink:
         async with RelayManager(SystemClock(), workers=workers) as relays:
             for number in range(streams):
@@ -101,7 +98,6 @@ async def muster(
                         SourceKey(number),
                         f"source-{number}",
                         RtspTarget("127.0.0.1", source.port, f"/{number}"),
-                        transport=transport,
                         sink=SinkSpec(RtspTarget("127.0.0.1", sink.port, f"/{number}")),
                     )
                 )
@@ -111,9 +107,9 @@ async def muster(
                 what="every stream",
             )
             pids = [pid for pid, _, _ in relays.workers() if pid is not None]
-            figure = await measure(name, pids, streams, seconds)
+            figure = await measure("muster", pids, streams, seconds)
             dropped = sum(each.dropped_frames for each in relays.counters().values())
-        judge(name, await sink.finish(), streams, dropped)
+        judge("muster", await sink.finish(), streams, dropped)
     return figure
 
 

@@ -1,8 +1,7 @@
 # ruff: noqa: T201
-"""The benchmark's two ends, each a process of its own: `source SECONDS BITRATE [DISTURBANCE]` and `sink`.
+"""The benchmark's two ends, each a process of its own: `source SECONDS BITRATE` and `sink`.
 
-Both print the port they listen on. The sink prints what it saw, as JSON, when its input ends. A source
-sends by what it is asked for, TCP or UDP; over UDP DISTURBANCE is one of `tests.bench.relay_datagrams`.
+Both print the port they listen on. The sink prints what it saw, as JSON, when its input ends.
 """
 
 import asyncio
@@ -16,23 +15,15 @@ from typing import Final
 
 import uvloop
 
-from tests.bench.relay_datagrams import DatagramSender
 from tests.bench.relay_stream import MARK, MARK_SIZE, RATE, Packetizer, encode, parameter_sets
 
 _SOURCE: Final = re.compile(rb"rtsp://[^/]+/([0-9]+)")
 _CSEQ: Final = re.compile(rb"\r\nCSeq: *([0-9]+)", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: *([0-9]+)", re.IGNORECASE)
 _TRANSPORT: Final = re.compile(rb"\r\nTransport: *([^\r]+)", re.IGNORECASE)
-_CLIENT_PORT: Final = re.compile(rb"client_port=([0-9]+)")
 
 
-async def answer(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    sdp: bytes,
-    last: bytes,
-    datagrams: DatagramSender | None = None,
-) -> int:
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sdp: bytes, last: bytes) -> int:
     """Answer requests until `last` is answered; return the source's number."""
     source = 0
     while True:
@@ -51,30 +42,22 @@ async def answer(
             body = sdp
             lines += [b"Content-Type: application/sdp", b"Content-Length: %d" % len(body)]
         if method == b"SETUP" and (transport := _TRANSPORT.search(head)) is not None:
-            asked = transport[1]
-            if datagrams is not None and (found := _CLIENT_PORT.search(asked)) is not None:
-                asked += b";server_port=%d-%d" % datagrams.open(int(found[1]))
-            lines.append(b"Transport: " + asked)
+            lines.append(b"Transport: " + transport[1])
         writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         if method == last:
             return source
 
 
-async def send(
-    writer: asyncio.StreamWriter, packetizer: Packetizer, datagrams: DatagramSender | None = None
-) -> None:
-    """Send a picture every 1/25 s, in one write or one burst of datagrams: a frame-wise sender."""
+async def send(writer: asyncio.StreamWriter, packetizer: Packetizer) -> None:
+    """Send a picture every 1/25 s, in one write: a frame-wise sender."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while not writer.transport.is_closing():
-        if datagrams is not None and datagrams.is_open:
-            datagrams.send(packetizer.next_picture())
-        else:
-            writer.write(packetizer.next_picture())
+        writer.write(packetizer.next_picture())
         await asyncio.sleep(max(0.0, begin + packetizer.number / RATE - loop.time()))
 
 
-async def source(seconds: int, bitrate: int, disturbance: str) -> None:
+async def source(seconds: int, bitrate: int) -> None:
     """Serve any number of sources, `rtsp://127.0.0.1:PORT/<number>`."""
     pictures = await encode(seconds, bitrate)
     sets = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets(pictures))
@@ -85,9 +68,9 @@ async def source(seconds: int, bitrate: int, disturbance: str) -> None:
     ).encode()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError), DatagramSender(disturbance) as datagrams:
-            number = await answer(reader, writer, sdp, b"PLAY", datagrams)
-            await send(writer, Packetizer(number, pictures), datagrams)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            number = await answer(reader, writer, sdp, b"PLAY")
+            await send(writer, Packetizer(number, pictures))
         writer.transport.abort()
 
     await listen(serve)
@@ -148,6 +131,6 @@ async def listen(serve: "asyncio.streams._ClientConnectedCallback") -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "source":
-        uvloop.run(source(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else ""))
+        uvloop.run(source(int(sys.argv[2]), int(sys.argv[3])))
     else:
         uvloop.run(sink())
