@@ -191,7 +191,10 @@ class UdpMedia:
 
     def send(self, channel: int, packet: bytes) -> None:
         """Send an RTCP packet to where the track's RTCP comes from; dropped where that is unknown."""
-        rtcp, reports, track = self._rtcp[channel]
+        found = self._rtcp.get(channel)
+        if found is None:
+            return
+        rtcp, reports, track = found
         with contextlib.suppress(OSError):
             if track.server_ports is not None:
                 rtcp.send(packet)
