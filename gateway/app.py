@@ -23,7 +23,7 @@ from gateway.api.services import ApiServices
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, split_host_port
 from gateway.descriptors import raise_file_limit
-from gateway.desks import CredentialTrials, OnDemandRelays
+from gateway.desks import CredentialTrials, OnDemandRelays, SourceCodes, Viewing
 from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
@@ -37,6 +37,9 @@ from gateway.probing import ProbeLimits, Prober
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
 from gateway.selftest import OwnNetwork
+from gateway.serving.admission import Admission, Limits, StandingAccounts
+from gateway.serving.grants import Grants
+from gateway.serving.server import RtspServer, listening
 from gateway.status import FlappingRule, StatusService
 from gateway.supervisor import keep_running
 
@@ -137,6 +140,8 @@ class Gateway:
         discovery = Discovery(
             self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
         )
+        on_demand = OnDemandRelays(enrolment, config.relay.idle_stop)
+        grants, codes = Grants(), SourceCodes(self._status)
         services = ApiServices(
             database=self._database,
             clock=self._clock,
@@ -145,10 +150,24 @@ class Gateway:
             status=self._status,
             vault=self._vault,
             relays=relays,
-            on_demand=OnDemandRelays(enrolment, config.relay.idle_stop),
+            on_demand=on_demand,
             sweeps=discovery,
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
+            view_desk=(
+                Viewing(grants, codes, config.rtsp_server, self._clock) if config.rtsp_server.is_on else None
+            ),
         )
+        admission = Admission(
+            grants=grants,
+            accounts=StandingAccounts(self._database, self._vault, config.rtsp_server.accounts, self._clock),
+            sources=codes,
+            relays=relays,
+            on_demand=on_demand,
+            recorder=services.recorder,
+            clock=self._clock,
+            limits=Limits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
+        )
+        server = RtspServer(admission, relays, on_demand, self._clock, config.relay.idle_stop / 3)
         works = {
             "status": lambda: self._watch_status(stop, relays),
             "own network": lambda: self._watch_own_network(
@@ -166,6 +185,8 @@ class Gateway:
                 for name, work in works.items()
             ]
             tasks.append(group.create_task(self._serve_api(services, stop), name="api"))
+            if config.rtsp_server.is_on:
+                tasks.append(group.create_task(self._serve_rtsp(server, stop), name="rtsp server"))
             logger.info(
                 "Muster %s serves %s on %s:%d",
                 muster_version(),
@@ -189,6 +210,24 @@ class Gateway:
                 self._config.api.port,
                 error.strerror or error,
                 extra={"action": "api_not_listening"},
+            )
+            self.has_failed = True
+            stop.set()
+
+    async def _serve_rtsp(self, server: RtspServer, stop: asyncio.Event) -> None:
+        """Serve who pulls from us; an address or a TLS file that cannot be used ends the gateway with the reason."""
+        try:
+            with listening(self._config.rtsp_server) as listeners:
+                await keep_running(
+                    "rtsp server", lambda: server.run(listeners), clock=self._clock, healthy_after=10.0
+                )
+        except OSError as error:
+            logger.error(  # noqa: TRY400 - a person must act, the stack tells nothing
+                "the RTSP server cannot listen on %s:%d: %s",
+                self._config.rtsp_server.host,
+                self._config.rtsp_server.port or self._config.rtsp_server.tls_port,
+                error.strerror or error,
+                extra={"action": "rtsp_not_listening"},
             )
             self.has_failed = True
             stop.set()
@@ -271,6 +310,7 @@ def _bounds(config: Config) -> RelayBounds:
         media_gap=min(RelayBounds.media_gap, relay.media_timeout / 2),
         queue_bytes=relay.queue_bytes,
         queue_seconds=relay.queue_seconds,
+        gop_bytes=relay.gop_bytes,
         reconnect_first=relay.reconnect_first,
         reconnect_longest=relay.reconnect_longest,
     )

@@ -236,6 +236,8 @@ class RelayConfig(Section):
     queue_bytes: int = Field(default=4_194_304, ge=65_536, le=268_435_456)
     "A sink's queue; beyond it everything is dropped up to the next key frame, and counted."
     queue_seconds: float = Field(default=5.0, gt=0, le=60)
+    gop_bytes: int = Field(default=4_194_304, ge=0, le=67_108_864)
+    "The group of pictures kept of each source, so that a new taker starts at once; 0 keeps none."
     verify_at_once: int = Field(default=32, ge=1, le=10_000)
     "Verification pulls of sources that never connected, at the same time: they cost bandwidth."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
@@ -246,6 +248,41 @@ class RelayConfig(Section):
         if self.reconnect_longest < self.reconnect_first:
             raise ValueError("reconnect_longest must be at least reconnect_first")
         return self
+
+
+class RtspServerConfig(Section):
+    """Muster as RTSP server: the central platform and operators' players pull from here."""
+
+    host: str = "127.0.0.1"
+    public_host: str = ""
+    "Name or address by which clients reach this server, for the URLs that are shown; empty: `host`."
+    port: int = Field(default=0, ge=0, le=65535)
+    "0: nobody pulls over plain RTSP. Logins are Digest always; the pictures themselves travel in the clear."
+    tls_port: int = Field(default=0, ge=0, le=65535)
+    "0: no RTSPS. Needs both TLS files."
+    tls_cert: OptionalFilePath = None
+    tls_key: OptionalFilePath = None
+    accounts: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()
+    "References of credentials (`muster credential set`) with which another platform may pull every source."
+    max_readers: int = Field(default=1000, ge=1, le=100_000)
+    "Clients served at the same time, in all; one more is refused with 453."
+    max_readers_each: int = Field(default=200, ge=1, le=100_000)
+    "The same of one source."
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        if self.tls_port and self.tls_cert is None:
+            raise ValueError("tls_port needs tls_cert and tls_key")
+        if self.port and self.port == self.tls_port:
+            raise ValueError("port and tls_port must differ")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody may pull."""
+        return bool(self.port or self.tls_port)
 
 
 class DiscoveryConfig(Section):
@@ -289,6 +326,7 @@ class Config(BaseModel):
     api: ApiConfig = ApiConfig()
     status: StatusConfig = StatusConfig()
     relay: RelayConfig = RelayConfig()
+    rtsp_server: RtspServerConfig = RtspServerConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     log: LogConfig = LogConfig()
     credentials: CredentialsConfig = CredentialsConfig()

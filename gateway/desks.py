@@ -1,14 +1,22 @@
 """Small fittings between the API's narrow interfaces and the parts behind them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
+from adapters.base import SourceKey
 from catalog.credentials import Vault
 from catalog.database import Database
 from catalog.sources import SourceUnknown
+from gateway.api.services import StatusBoard
 from gateway.clock import Clock
+from gateway.config import RtspServerConfig
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
+from gateway.serving.grants import Grant, Grants, Viewer
+
+_UNCODED: Final = re.compile(r"source-([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -50,3 +58,61 @@ class CredentialTrials:
     async def try_credential(self, ref: str) -> Sequence[tuple[str, str]]:
         """Return address and outcome of each device tried."""
         return await try_credential(self.database, self.vault, self.gateway_id, ref, at=self.clock.now())
+
+
+class Codes(Protocol):
+    """Knows under which code a source goes out."""
+
+    def code_of(self, source_id: int) -> str:
+        """Return the code; raises `SourceUnknown`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceCodes:
+    """Finds the sources of this gateway by the code under which they go out, and the other way round."""
+
+    status: StatusBoard
+
+    def find(self, code: str) -> SourceKey | None:
+        """Return the source of `code`, or None: its 20 digits, or `source-<id>` where it has none."""
+        uncoded = _UNCODED.fullmatch(code)
+        if uncoded is None:
+            view = self.status.view_by_code(code)
+        else:
+            view = self.status.view(int(uncoded[1]))
+            view = view if view is not None and view.gb_id is None else None
+        return None if view is None else SourceKey(view.source_id)
+
+    def code_of(self, source_id: int) -> str:
+        """Return under which code a source goes out.
+
+        Raises:
+            SourceUnknown: it is none of this gateway's.
+        """
+        view = self.status.view(source_id)
+        if view is None:
+            raise SourceUnknown(f"source {source_id} is not on the roll of this gateway")
+        return view.gb_id or f"source-{source_id}"
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """Gives out logins for one look each."""
+
+    grants: Grants
+    codes: Codes
+    server: RtspServerConfig
+    clock: Clock
+
+    def grant(self, source_id: int, viewer: Viewer) -> Grant:
+        """Return a login for one look, to be used soon; raises `TooManyGrants`."""
+        return self.grants.issue(source_id, viewer, self.clock.monotonic())
+
+    def addresses(self, source_id: int) -> Sequence[str]:
+        """Return the URLs under which the source can be pulled, RTSPS first; raises `SourceUnknown`."""
+        code = self.codes.code_of(source_id)
+        host = self.server.public_host or self.server.host
+        host = f"[{host}]" if ":" in host else host
+        ports = (("rtsps", self.server.tls_port), ("rtsp", self.server.port))
+        return [f"{scheme}://{host}:{port}/{code}" for scheme, port in ports if port]

@@ -189,9 +189,27 @@ def render_announce(name: str, media: Sequence[Media]) -> bytes:
     Raises:
         ValueError: `name` holds another character, or a media has no format.
     """
+    return _render(name, media, ("a=control:*",))
+
+
+def render_describe(name: str, media: Sequence[Media]) -> bytes:
+    """Return the description that answers DESCRIBE: as `render_announce`, and live (RFC 2326, C.1.5).
+
+    Raises:
+        ValueError: as `render_announce`.
+    """
+    return _render(name, media, ("a=control:*", "a=range:npt=now-"))
+
+
+def track_control(index: int) -> str:
+    """Return the `a=control` value of the media with this index in a description of ours."""
+    return f"trackID={index}"
+
+
+def _render(name: str, media: Sequence[Media], attributes: Sequence[str]) -> bytes:
     if re.fullmatch(r"[A-Za-z0-9\-_.]{1,64}", name) is None:
         raise ValueError(f"not a session name: {name!r}")
-    lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", f"s={name}", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*"]
+    lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", f"s={name}", "c=IN IP4 0.0.0.0", "t=0 0", *attributes]
     for index, one in enumerate(media):
         if not one.formats:
             raise ValueError("a media without format")
@@ -201,5 +219,5 @@ def render_announce(name: str, media: Sequence[Media]) -> bytes:
         lines.append(f"a=rtpmap:{chosen.payload_type} {chosen.encoding}/{chosen.clock_rate}{channels}")
         if chosen.parameters:
             lines.append(f"a=fmtp:{chosen.payload_type} {chosen.parameters}")
-        lines.append(f"a=control:trackID={index}")
+        lines.append(f"a=control:{track_control(index)}")
     return "".join(f"{line}\r\n" for line in lines).encode()

@@ -163,9 +163,9 @@ class Authenticator:
         self._count += 1
         nc = f"{self._count:08x}"
         cnonce = self._cnonce() if has_qop else ""
-        hashed = _hash_of(challenge.algorithm)
-        username = _wire(self.credential.username)
-        a1 = hashed(f"{username}:{realm}:{_wire(self.credential.password.reveal())}")
+        hashed = hash_of(challenge.algorithm)
+        username = wire_text(self.credential.username)
+        a1 = hashed(f"{username}:{realm}:{wire_text(self.credential.password.reveal())}")
         if challenge.algorithm.endswith("-SESS"):
             a1 = hashed(f"{a1}:{nonce}:{cnonce}")
         a2 = hashed(f"{method}:{uri}")
@@ -192,12 +192,13 @@ class Authenticator:
         return self._session_cnonce
 
 
-def _hash_of(algorithm: str) -> Callable[[str], str]:
+def hash_of(algorithm: str) -> Callable[[str], str]:
+    """Return the hash of a Digest `algorithm` (`SHA-256`, `MD5` or their -SESS form), as lower-case hex."""
     function = _HASHES[algorithm.removesuffix("-SESS")]
     return lambda text: function(text.encode("latin-1")).hexdigest()
 
 
-def _wire(text: str) -> str:
+def wire_text(text: str) -> str:
     """Return our own text as headers hold it: its UTF-8 octets, one character each.
 
     What the peer sent is already in that form, so a realm in any encoding is hashed as it came.

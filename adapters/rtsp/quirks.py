@@ -1,4 +1,4 @@
-"""Where cameras leave RTSP and we follow them: each deviation has a name, a reason and a capture."""
+"""Where cameras and players leave RTSP and we follow them: each deviation has a name, a reason and a capture."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -26,6 +26,8 @@ class Quirk(StrEnum):
     MISSING_CONTROL = "missing_control"
     KEEPALIVE_UNANSWERED = "keepalive_unanswered"
     KEEPALIVE_REFUSED = "keepalive_refused"
+    DIGEST_URI_FORM = "digest_uri_form"
+    DIGEST_URI_AGGREGATE = "digest_uri_aggregate"
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,19 @@ POLICIES: Final[Mapping[Quirk, Policy]] = MappingProxyType(
             "and its refusal, too, proves that the peer lives",
             "servers that copy the Public line from elsewhere",
             "keepalive_refused.txt",
+        ),
+        Quirk.DIGEST_URI_FORM: Policy(
+            "a client's Authorization names the same path in another form than its request line: with user "
+            "name, another host or port, as a path alone, or without the last slash (RFC 7616, 3.4 wants "
+            "them equal); path and query are what counts, for host and port bind nothing here",
+            "recorders and players that keep the address as the user typed it",
+            "digest_uri_form.txt",
+        ),
+        Quirk.DIGEST_URI_AGGREGATE: Policy(
+            "the Authorization of a SETUP names the aggregate, not the track; it was computed for the same "
+            "stream, so the track of it is granted",
+            "live555, thus VLC, which always hashes its base URL",
+            "digest_uri_aggregate.txt",
         ),
     }
 )

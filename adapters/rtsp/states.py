@@ -83,3 +83,43 @@ PUSH_TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = MappingProxyTyp
     }
 )
 """The same for a push, in which a keepalive without answer is an error: no media come back."""
+
+
+class ServerState(StrEnum):
+    """Where a session that we serve stands (RFC 2326, A.2)."""
+
+    INIT = "init"
+    READY = "ready"
+    PLAYING = "playing"
+    CLOSED = "closed"
+
+
+class ServerTrigger(StrEnum):
+    """What moves a session that we serve: a request that we grant, or an end without one."""
+
+    SETUP = "SETUP"
+    PLAY = "PLAY"
+    PAUSE = "PAUSE"
+    TEARDOWN = "TEARDOWN"
+    LAPSE = "lapse"
+    "No sign of life for the announced time."
+    CLOSE = "close"
+
+
+_LIVE: Final = (ServerState.INIT, ServerState.READY, ServerState.PLAYING)
+
+SERVER_TRANSITIONS: Final[Mapping[tuple[ServerState, ServerTrigger], ServerState]] = MappingProxyType(
+    {
+        (ServerState.INIT, ServerTrigger.SETUP): ServerState.READY,
+        (ServerState.READY, ServerTrigger.SETUP): ServerState.READY,
+        (ServerState.READY, ServerTrigger.PLAY): ServerState.PLAYING,
+        (ServerState.PLAYING, ServerTrigger.PLAY): ServerState.PLAYING,
+        (ServerState.PLAYING, ServerTrigger.PAUSE): ServerState.READY,
+        (ServerState.READY, ServerTrigger.PAUSE): ServerState.READY,
+        (ServerState.READY, ServerTrigger.TEARDOWN): ServerState.CLOSED,
+        (ServerState.PLAYING, ServerTrigger.TEARDOWN): ServerState.CLOSED,
+        **{(s, ServerTrigger.LAPSE): ServerState.CLOSED for s in _LIVE},
+        **{(s, ServerTrigger.CLOSE): ServerState.CLOSED for s in ServerState},
+    }
+)
+"""The same for a session that we serve; a request whose row is missing is answered 455."""

@@ -13,6 +13,8 @@ DEFAULT_SESSION_TIMEOUT: Final = 60
 """Seconds; RFC 2326, 12.37."""
 MAX_SESSION_TIMEOUT: Final = 86400
 """Seconds; longer ones are cut."""
+MAX_OFFERS: Final = 16
+"""Alternatives in one SETUP that are looked at."""
 
 _SESSION: Final = re.compile(r"([^\s;,]{1,256})\s*(?:;(.*))?")
 _PAIR: Final = re.compile(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?")
@@ -77,6 +79,46 @@ def parse_transport(value: str, asked: tuple[int, int], leniency: Leniency) -> T
             ports = _parse_pair(parameters["server_port"], 65535, leniency.peer)
         return TransportAnswer(Transport.UDP, None, ports, ssrc)
     raise RemoteProtocolError("not a transport that we asked for", peer=leniency.peer, received=received)
+
+
+@dataclass(frozen=True)
+class TransportOffer:
+    """One way in which a client would take media, from its SETUP."""
+
+    transport: Transport
+    pair: tuple[int, int] | None
+    "Interleaved channels (TCP; None where the client leaves the choice) or its ports (UDP) of RTP and RTCP."
+
+
+def offered_transports(value: str) -> tuple[TransportOffer, ...]:
+    """Return what we can serve of a SETUP's Transport header, in the client's order of preference.
+
+    Multicast, RECORD, other profiles and what is malformed are left out: an empty answer means 461.
+    The client's `destination` is never looked at: media go to the address that the connection has.
+    """
+    found = (_offer(text) for text in value.split(",")[:MAX_OFFERS])
+    return tuple(offer for offer in found if offer is not None)
+
+
+def _offer(text: str) -> TransportOffer | None:
+    protocol, *rest = (part.strip() for part in text.split(";"))
+    parameters = {name.strip().lower(): value.strip() for name, _, value in (p.partition("=") for p in rest)}
+    mode = parameters.get("mode", "PLAY").strip('"').upper()
+    if "multicast" in parameters or mode != "PLAY":
+        return None
+    is_tcp = protocol.upper() == "RTP/AVP/TCP" or (
+        protocol.upper() == "RTP/AVP" and "interleaved" in parameters
+    )
+    try:
+        if is_tcp:
+            named = parameters.get("interleaved")
+            return TransportOffer(Transport.TCP, _parse_pair(named, 255, "") if named else None)
+        if protocol.upper() in ("RTP/AVP", "RTP/AVP/UDP"):
+            ports = _parse_pair(parameters.get("client_port", ""), 65535, "")
+            return TransportOffer(Transport.UDP, ports) if min(ports) > 0 else None
+    except RemoteProtocolError:
+        return None
+    return None
 
 
 def _parse_pair(text: str, most: int, peer: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from gateway.api import bodies, verbs
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.reads import number_of
 from gateway.api.registry import Call, NoQuery, Registry
+from gateway.serving.grants import LIFETIME
 
 registry: Final = Registry()
 
@@ -191,6 +192,29 @@ async def start_relay(call: Call[NoQuery, bodies.RelayBody]) -> BaseModel:
     call.scope = f"source {source_id}"
     await verbs.start_relay(acting(call), source_id)
     return bodies.RelayAskedAnswer(source_id=source_id, idle_stop=call.services.config.relay.idle_stop)
+
+
+@registry.operation(
+    "POST",
+    "/api/v1/sources/{source_id}/play",
+    tag="relay",
+    region_rule=_ONE,
+    answers={_OPERATOR: bodies.PlayAnswer},
+    body=bodies.PlayBody,
+    status=201,
+    problems=(*REFUSALS, Code.NOT_RUNNING, Code.PURPOSE_MISSING),
+)
+async def play_source(call: Call[NoQuery, bodies.PlayBody]) -> BaseModel:
+    """Get a login for one look at a source by RTSP; its password is shown this once."""
+    source_id = number_of(call.path["source_id"])
+    look = await verbs.play_source(acting(call), source_id, call.body.purpose)
+    return bodies.PlayAnswer(
+        source_id=source_id,
+        addresses=tuple(look.addresses),
+        username=look.grant.username,
+        password=look.grant.password.reveal(),
+        expires_in=LIFETIME,
+    )
 
 
 @registry.operation(

@@ -249,6 +249,22 @@ class RelayAskedAnswer(Answer):
     idle_stop: float
 
 
+class PlayBody(Schema):
+    """A look at a source; each is recorded with what it is for (WX-29.1, SX-16.6)."""
+
+    purpose: Text
+
+
+class PlayAnswer(Answer):
+    """A login for one look: RTSP with Digest, at one of the addresses, within `expires_in` seconds."""
+
+    source_id: int
+    addresses: tuple[str, ...]
+    username: str
+    password: str
+    expires_in: float
+
+
 class SinkBody(Schema):
     """A central platform that takes our streams."""
 

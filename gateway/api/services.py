@@ -19,6 +19,7 @@ from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
 from gateway.relay.view import RelaySnapshot
+from gateway.serving.grants import Grant, Viewer
 from gateway.status_feed import StatusFeed
 from gateway.status_view import StatusView
 
@@ -64,6 +65,22 @@ class OnDemand(Protocol):
         ...
 
 
+class ViewDesk(Protocol):
+    """Lets a person look at a source (`gateway.desks.Viewing`)."""
+
+    def grant(self, source_id: int, viewer: Viewer) -> Grant:
+        """Return a login for one look, to be used soon; raises `TooManyGrants`."""
+        ...
+
+    def addresses(self, source_id: int) -> Sequence[str]:
+        """Return the URLs under which the source can be pulled, without any login in them; RTSPS first.
+
+        Raises:
+            SourceUnknown: no such source goes out from here.
+        """
+        ...
+
+
 class SweepDesk(Protocol):
     """Begins and stops sweeps of authorised networks (`gateway.discovery.Discovery`)."""
 
@@ -99,6 +116,8 @@ class ApiServices:
     on_demand: OnDemand | None = None
     sweeps: SweepDesk | None = None
     credential_desk: CredentialDesk | None = None
+    view_desk: ViewDesk | None = None
+    "None while nobody may pull from us."
     reports: Reports = field(init=False)
     tokens: Tokens = field(init=False)
     authentication: Authentication = field(init=False)

@@ -4,7 +4,7 @@ Every verb takes who acts and raises `ApiProblem` or an error of the catalog.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +26,7 @@ from gateway.api.problem import ApiProblem, Code, Fault
 from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.services import ApiServices
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.serving.grants import LIFETIME, Grant, TooManyGrants, Viewer
 
 ROLL_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a roll file."""
@@ -295,6 +296,30 @@ async def stop_relay(acting: Acting, source_id: int) -> bool:
     if acting.services.on_demand is None:
         raise ApiProblem(Code.NOT_RUNNING, "no relays run in this process")
     return await acting.services.on_demand.stop(source_id)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A login for one look at one source."""
+
+    grant: Grant
+    addresses: Sequence[str]
+
+
+async def play_source(acting: Acting, source_id: int, purpose: str) -> Look:
+    """Let the person look at a source once, soon."""
+    await acting.require_source(source_id)
+    desk, principal = acting.services.view_desk, acting.principal
+    if desk is None:
+        raise ApiProblem(Code.NOT_RUNNING, "nobody may pull from here: set a port in [rtsp_server]")
+    addresses = desk.addresses(source_id)
+    if not purpose.strip():
+        raise ApiProblem(Code.PURPOSE_MISSING)
+    viewer = Viewer(principal.name, principal.role, principal.token_prefix, purpose.strip())
+    try:
+        return Look(desk.grant(source_id, viewer), addresses)
+    except TooManyGrants as error:
+        raise ApiProblem(Code.TOO_MANY, str(error), retry_after=LIFETIME) from error
 
 
 async def add_sink(acting: Acting, body: SinkBody) -> None:

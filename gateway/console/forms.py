@@ -116,6 +116,16 @@ async def _relay(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=text("done.relay", language))
 
 
+async def _play(acting: Acting, form: Form, language: str) -> Notice:
+    look = await verbs.play_source(acting, form.number("source_id"), form.text("purpose"))
+    lines = (
+        *look.addresses,
+        f"{text('username', language)}: {look.grant.username}",
+        f"{text('password', language)}: {look.grant.password.reveal()}",
+    )
+    return Notice(is_good=True, text=text("done.play", language), lines=lines)
+
+
 async def _import(acting: Acting, form: Form, language: str) -> Notice:
     dry_run = form.is_on("dry_run")
     difference = await verbs.import_roll(
@@ -150,6 +160,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "sweep": (_sweep, "/networks"),
     "stop": (_stop, "/networks"),
     "relay": (_relay, "/relays"),
+    "play": (_play, "/sources/{source_id}"),
     "import": (_import, "/roll"),
     "publish": (_publish, "/roll"),
 }
@@ -174,6 +185,8 @@ async def act(request: web.Request) -> web.StreamResponse:
         request[SCOPE] = " ".join(
             f"{key}={value}" for key, value in sorted(form.fields.items()) if key.endswith(("_id", "cidr"))
         )[:200]
+        if "{source_id}" in page:
+            page = page.format(source_id=form.number("source_id"))
         await _carry_out(verb, Acting(services, principal), form, session, console_language(request))
     return web.Response(status=303, headers={"Location": page})
 

@@ -192,6 +192,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "done.stop": ("搜索已停止", "The sweep was stopped"),
     "done.import": ("导入结果", "Import"),
     "done.publish": ("目录", "Catalog"),
+    "done.play": (
+        "可用播放器拉流一次，请在 60 秒内登录（本次查看已记录）",
+        "Open one of these in a player within 60 s; the login is good for one look, which is recorded",
+    ),
     "done.relay": ("已请求转发", "The relay was asked for"),
     "would": ("试算，未写入", "dry run, nothing written"),
     "added": ("新增", "added"),
@@ -218,6 +222,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "数据库暂不可用，以下为最近一次读取的版本。",
         "The database is away; this is the edition read last.",
     ),
+    "ask_play": ("获取一次性播放登录", "Get a login for one look"),
+    "purpose": ("用途", "Purpose"),
+    "username": ("用户名", "User name"),
+    "password": ("密码", "Password"),
     "ask_relay": ("请求转发", "Ask for a relay"),
 }
 

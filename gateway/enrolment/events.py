@@ -32,6 +32,7 @@ from gateway.relay.protocol import (
     MediaGapClosed,
     MediaGapOpened,
     Playing,
+    ReaderLeft,
     RelayEnded,
     RelayState,
     RelayStateChanged,
@@ -71,7 +72,7 @@ class PullEvents:
             case EventsLost():
                 logger.error("%d events of the relay were lost", event.count, extra={"action": "events_lost"})
                 self._catch_up()
-            case Counters() | WorkerReady() | WorkerLog():
+            case Counters() | ReaderLeft() | WorkerReady() | WorkerLog():
                 pass
             case _:
                 self._source_event(event)

@@ -226,10 +226,20 @@ def own(buffer: bytearray, run: Run, at: float) -> MediaChunk:
 
 
 def remap(chunk: MediaChunk, channels: dict[int, int]) -> MediaChunk:
-    """Return `chunk` with its channel numbers replaced; needed only where a sink insists on others."""
-    data = bytearray(chunk.data)
+    """Return the frames of `chunk` on `channels` alone, their channel numbers replaced.
+
+    Needed only where a taker insists on other numbers, or takes the video and leaves the audio.
+    """
+    data, moved = bytearray(), {}
     at = 0
-    while at < len(data):
-        data[at + 1] = channels.get(data[at + 1], data[at + 1])
-        at += HEADER + (data[at + 2] << 8 | data[at + 3])
-    return MediaChunk(bytes(data), chunk.pictures, chunk.keys, chunk.at)
+    while at < len(chunk.data):
+        after = at + HEADER + (chunk.data[at + 2] << 8 | chunk.data[at + 3])
+        channel = channels.get(chunk.data[at + 1])
+        if channel is not None:
+            moved[at] = len(data)
+            data += chunk.data[at:after]
+            data[moved[at] + 1] = channel
+        at = after
+    # A picture begins with a frame on the video's channel, and that is always taken.
+    pictures = tuple(moved[offset] for offset in chunk.pictures if offset in moved)
+    return MediaChunk(bytes(data), pictures, tuple(moved[o] for o in chunk.keys if o in moved), chunk.at)

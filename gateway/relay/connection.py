@@ -2,21 +2,56 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 from adapters.base import RtspTarget
 from adapters.errors import AdapterError, LocalProtocolError, PeerClosed
 from adapters.rtsp.client import open_transport
-from adapters.rtsp.message import MessageParser
-from adapters.rtsp.session import Closed, Event, Session
+from adapters.rtsp.message import Message, MessageParser
+from adapters.rtsp.quirks import Leniency
+from adapters.rtsp.session import Closed
 from gateway.relay.chunk import MARK, MediaChunk
 from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
 
 Take = Callable[[MediaChunk, int], None]
+LINGER: Final = 2.0
+"""Seconds that what was written last may take to leave."""
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 
 
-class RtspConnection(asyncio.BufferedProtocol):
+class Conversation(Protocol[E_co]):
+    """A sans-IO session, be it one that we lead or one that a client leads with us."""
+
+    @property
+    def leniency(self) -> Leniency:
+        """The deviations that are accepted."""
+        ...
+
+    def receive(self, message: Message, now: float) -> None:
+        """Take in a message of the peer."""
+        ...
+
+    def bytes_to_send(self) -> bytes:
+        """Return what shall be written now, before what the events allow."""
+        ...
+
+    def events(self) -> Sequence[E_co]:
+        """Return what happened since the last call."""
+        ...
+
+    def deadline(self) -> float | None:
+        """Return when `handle_timer` shall be called."""
+        ...
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        ...
+
+
+class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
     """A connection to one peer, for one session, for one source; never used again.
 
     Args:
@@ -32,7 +67,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self,
         shared: SharedBuffer,
         peer: str,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[E], None],
         take: Take | None = None,
         on_room: Callable[[], None] | None = None,
     ) -> None:
@@ -42,7 +77,8 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._on_event = on_event
         self._on_room = on_room
         self._transport: asyncio.Transport | None = None
-        self._session: Session | None = None
+        self._session: Conversation[E] | None = None
+        self._leave: Callable[[float], None] | None = None
         self._parser = MessageParser(peer=peer)
         self._timer: asyncio.TimerHandle | None = None
         self._begin = 0
@@ -63,9 +99,15 @@ class RtspConnection(asyncio.BufferedProtocol):
             raise LocalProtocolError("not connected", peer=self._peer)
         return self._transport
 
-    def start(self, session: Session) -> None:
-        """Lead `session` over this connection from now on."""
+    def start(self, session: Conversation[E], leave: Callable[[float], None] | None = None) -> None:
+        """Lead `session` over this connection from now on.
+
+        Args:
+            session: what the peer's messages go to.
+            leave: has the session take its leave, for one that we lead: its `close`.
+        """
         self._session = session
+        self._leave = leave
         self._parser = MessageParser(session.leniency, peer=self._peer)
         self._pump()
 
@@ -88,10 +130,10 @@ class RtspConnection(asyncio.BufferedProtocol):
             self.transport.write(bytes((MARK, channel)) + len(packet).to_bytes(2, "big") + packet)
 
     async def close(self, within: float) -> None:
-        """End cleanly: TEARDOWN, its answer or `within` seconds, then the socket."""
+        """End cleanly: TEARDOWN where we lead the session, its answer or `within` seconds, then the socket."""
         try:
-            if self._session is not None and not self.ended.done():
-                self._session.close(self._loop.time())
+            if self._leave is not None and not self.ended.done():
+                self._leave(self._loop.time())
                 self._pump()
                 async with asyncio.timeout(within):
                     await asyncio.wait((self.ended,))
@@ -103,6 +145,22 @@ class RtspConnection(asyncio.BufferedProtocol):
                 self.ended.set_result(None)
             if self._transport is not None:
                 self._transport.abort()
+
+    def finish(self) -> None:
+        """End once what was written is out; the owner closes."""
+        self._disarm()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+            # A peer that reads nothing would keep what is written, and this connection, for ever.
+            self._loop.call_later(LINGER, self._transport.abort)
+
+    def feed(self, data: bytes) -> None:
+        """Handle what the peer sent before this connection was ours."""
+        buffer = self.get_buffer(len(data))
+        buffer[: len(data)] = data
+        self.buffer_updated(len(data))
 
     # -- what the transport calls ------------------------------------------------------------------
 
@@ -195,7 +253,7 @@ class RtspConnection(asyncio.BufferedProtocol):
             self._timer = None
 
 
-async def connect(target: RtspTarget, connection: RtspConnection, within: float) -> None:
+async def connect(target: RtspTarget, connection: RtspConnection[E], within: float) -> None:
     """Connect `connection` to `target`, proving who it is for RTSPS.
 
     Raises:

@@ -6,8 +6,11 @@ async with RelayManager(clock) as relays:
 """
 
 import asyncio
+import itertools
 import logging
 import os
+import socket
+from base64 import b64encode
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -21,10 +24,12 @@ from gateway.relay.protocol import (
     Event,
     EventsLost,
     MediaAlive,
+    ReaderLeft,
     RelayCounters,
     RelayEnded,
     RelayState,
     RelayStateChanged,
+    ServeReader,
     SinkState,
     SinkStateChanged,
     WorkerLog,
@@ -55,6 +60,7 @@ class RelayManager:
         self._placed: dict[SourceKey, WorkerSlot] = {}
         self._views: dict[SourceKey, RelayView] = {}
         self._inbox = EventInbox()
+        self._reader_ids = itertools.count(1)
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
         self._is_leaving = False
@@ -100,6 +106,38 @@ class RelayManager:
             slot.stop(source_id, reason)
         return view is not None
 
+    def serve(
+        self, source_id: SourceKey, connection: socket.socket, peer: str, received: bytes
+    ) -> int | None:
+        """Have the worker that holds a source serve an admitted RTSP client; its copy of `connection` serves.
+
+        Args:
+            source_id: the source that it may pull.
+            connection: the accepted socket; the caller closes its own copy in any case.
+            peer: `host:port` of the client.
+            received: what it sent since its admission, the admitted request first.
+
+        Returns:
+            The number of this reader in logs, or None when no worker could be given it.
+        """
+        slot, view = self._placed.get(source_id), self._views.get(source_id)
+        if slot is None or view is None:
+            return None
+        reader = ServeReader(source_id, next(self._reader_ids), peer, b64encode(received).decode())
+        if not slot.serve(reader, connection):
+            return None
+        view.readers.add(reader.reader_id)
+        return reader.reader_id
+
+    def is_playing(self, source_id: SourceKey) -> bool:
+        """Return whether the source plays now, so that a client could be served."""
+        view = self._views.get(source_id)
+        return view is not None and view.state is RelayState.PLAYING
+
+    def readers(self) -> Mapping[SourceKey, int]:
+        """Return how many clients each source serves, those that serve none left out."""
+        return {source_id: len(view.readers) for source_id, view in self._views.items() if view.readers}
+
     def counters(self) -> Mapping[SourceKey, RelayCounters]:
         """Return each relay's totals since `start`, over all workers that carried it."""
         return {source_id: view.total() for source_id, view in self._views.items()}
@@ -134,6 +172,8 @@ class RelayManager:
                 self._inbox.put_alive(slot.index, event)
             case WorkerReady() | WorkerLost() | EventsLost():
                 self._inbox.put(event)
+            case ReaderLeft():
+                self._note_reader(event)
             case _:
                 view = self._views.get(event.source_id)
                 if view is not None:
@@ -141,6 +181,21 @@ class RelayManager:
                 if isinstance(event, RelayEnded) and not event.retryable and event.cause != "stopped":
                     slot.forget(event.source_id)
                 self._inbox.put(event)
+
+    def _note_reader(self, event: ReaderLeft) -> None:
+        view = self._views.get(event.source_id)
+        if view is not None:
+            view.readers.discard(event.reader_id)
+        logger.info(
+            "source %d: reader %d left (%s) after %.0f s, %d frames, %d dropped",
+            event.source_id,
+            event.reader_id,
+            event.cause,
+            event.played,
+            event.frames_out,
+            event.dropped_frames,
+            extra={"action": "reader_left"},
+        )
 
     def _take_counters(self, slot: WorkerSlot, event: Counters) -> None:
         slot.cpu = event.cpu

@@ -12,7 +12,8 @@ from typing import ClassVar, Final
 from adapters.base import SourceKey
 from adapters.errors import AdapterError
 from gateway.clock import Clock
-from gateway.relay.protocol import Command, Event, Shutdown, StartRelay, StopRelay
+from gateway.relay.handover import hand_over, make_pair
+from gateway.relay.protocol import Command, Event, ServeReader, Shutdown, StartRelay, StopRelay
 from gateway.relay.spec import RelaySpec
 from gateway.relay.wire import MAX_LINE, decode_event, encode
 from gateway.supervisor import Backoff, keep_running
@@ -62,6 +63,8 @@ class WorkerSlot:
         self._on_event = on_event
         self._on_lost = on_lost
         self._writer: asyncio.StreamWriter | None = None
+        self._way: socket.socket | None = None
+        "Over which accepted connections are handed to the present process."
 
     def start(self, spec: RelaySpec) -> None:
         """Run `spec` here, now and in every later process."""
@@ -72,6 +75,10 @@ class WorkerSlot:
         """Run the source here no more."""
         if self.specs.pop(source_id, None) is not None:
             self._send(StopRelay(source_id, reason))
+
+    def serve(self, reader: ServeReader, connection: socket.socket) -> bool:
+        """Give the present process a client to serve; return whether it was given it."""
+        return self._way is not None and hand_over(self._way, reader, connection)
 
     def forget(self, source_id: SourceKey) -> None:
         """Do not run the source in later processes; in the present one it ended by itself."""
@@ -99,22 +106,26 @@ class WorkerSlot:
 
     async def _run_once(self) -> None:
         ours, theirs = socket.socketpair()
+        our_way, their_way = make_pair()
         try:
-            with theirs:
+            with theirs, their_way:
+                descriptors = (theirs.fileno(), their_way.fileno())
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     "gateway.relay.worker",
-                    str(theirs.fileno()),
+                    *map(str, descriptors),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=descriptors,
                     env=worker_environment(),
                     cwd=_ROOT,
                 )
         except BaseException:
             ours.close()
+            our_way.close()
             raise
+        self._way = our_way
         try:
             reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=MAX_LINE)
             self.pid = process.pid
@@ -150,6 +161,9 @@ class WorkerSlot:
     async def _end(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
         """Let the process take its leave, or kill it; tell that it is gone."""
         writer, self._writer = self._writer, None
+        if self._way is not None:
+            self._way.close()
+            self._way = None
         pid, self.pid = self.pid, None
         try:
             if writer is not None and not writer.transport.is_closing():

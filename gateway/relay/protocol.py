@@ -62,7 +62,20 @@ class Shutdown:
     """End all relays cleanly and leave."""
 
 
-Command = StartRelay | StopRelay | Shutdown
+@dataclass(frozen=True)
+class ServeReader:
+    """Serve an admitted RTSP client; travels with its socket, see `handover`."""
+
+    source_id: SourceKey
+    reader_id: int
+    "Ours, for events and logs; never used again."
+    peer: str
+    "`host:port` of the client."
+    received: str
+    "Base64 of what it sent since its admission, the admitted request first; no secret, for Digest sends none."
+
+
+Command = StartRelay | StopRelay | Shutdown | ServeReader
 
 
 # Events: worker to control plane.
@@ -305,6 +318,23 @@ class EventsLost:
     count: int
 
 
+@dataclass(frozen=True)
+class ReaderLeft:
+    """A client that pulled from us is gone."""
+
+    source_id: SourceKey
+    reader_id: int
+    at: float
+    at_utc: datetime
+    cause: str
+    "Why: `left`, `stream_ended`, `no_stream`, `stopped`, or the stable word of the adapter's error."
+    played: float
+    "Seconds from PLAY to the end, 0 when it never played."
+    frames_out: int
+    bytes_out: int
+    dropped_frames: int
+
+
 SourceEvent = (
     RelayStateChanged
     | Playing
@@ -318,4 +348,4 @@ SourceEvent = (
 )
 """Facts about one source."""
 
-Event = SourceEvent | Counters | MediaAlive | WorkerReady | WorkerLost | WorkerLog | EventsLost
+Event = SourceEvent | Counters | MediaAlive | ReaderLeft | WorkerReady | WorkerLost | WorkerLog | EventsLost

@@ -14,6 +14,7 @@ from adapters.rtsp import session as rtsp
 from gateway.relay.chunk import ChunkWalker, MediaChunk
 from gateway.relay.connection import RtspConnection, connect
 from gateway.relay.facts import GapWatch, Reporter, Totals
+from gateway.relay.fanout import Channels, Fanout, Stream
 from gateway.relay.picture import classifier
 from gateway.relay.protocol import CodecChanged, FirstKeyFrame, Playing, RelayEnded, RelayState
 from gateway.relay.reader import ChunkReader, SharedBuffer
@@ -22,9 +23,6 @@ from gateway.relay.sink import Sink
 from gateway.relay.spec import RelaySpec
 from gateway.relay.udp import PortPool, UdpMedia, UdpTick
 from gateway.relay.verification import Decoder, Verification
-
-Channels = tuple[tuple[int, int], ...]
-"""RTP and RTCP channel of each track as they stand in the chunks, video first."""
 
 TICK: Final = 1.0
 """Seconds between two looks at what is missing."""
@@ -47,16 +45,22 @@ class RelaySession:
         spec: what to pull and where to push it.
         shared: the worker's buffer, ports and threads.
         totals: of the relay, over all its sessions.
+        fanout: of the relay; its takers are given the media.
         reporter: of the relay.
     """
 
-    def __init__(self, spec: RelaySpec, shared: Shared, totals: Totals, reporter: Reporter) -> None:
+    def __init__(
+        self, spec: RelaySpec, shared: Shared, totals: Totals, fanout: Fanout, reporter: Reporter
+    ) -> None:
         self._spec = spec
         self._shared = shared
         self._totals = totals
+        self._fanout = fanout
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
-        self._connection: Final = RtspConnection(shared.buffer, spec.target.peer, self._on_event, self._take)
+        self._connection: Final[RtspConnection[rtsp.Event]] = RtspConnection(
+            shared.buffer, spec.target.peer, self._on_event, self._take
+        )
         self._walker = self._connection.reader.walker
         self._rate = (0, 0, 0.0)
         "Frames walked over and bytes received at the last look, and when that was."
@@ -88,6 +92,7 @@ class RelaySession:
             error = ended
             raise
         finally:
+            self._fanout.end()
             await self._close()
             self._report_end(error)
 
@@ -111,8 +116,7 @@ class RelaySession:
         self._check_rate(now)
         if self._reports is not None:
             self._report(self._reports, gaps, now)
-        if self._sink is not None:
-            self._sink.tick(now)
+        self._fanout.tick(now)
         if self._verification is not None:
             self._verification.tick(now, gap=gaps.is_open)
             if self._verification.passed:
@@ -155,7 +159,7 @@ class RelaySession:
             answer_timeout=min(10.0, bounds.handshake),
         )
         self._session = rtsp.PullSession(spec.target, spec.credential, options, now=self._loop.time())
-        self._connection.start(self._session)
+        self._connection.start(self._session, self._session.close)
         await asyncio.wait(
             (self._playing, self._connection.ended),
             timeout=bounds.handshake,
@@ -211,6 +215,9 @@ class RelaySession:
         self._rate = (0, self._totals.bytes_in, now)
         self._gaps = GapWatch(self._reporter, self._spec.bounds.media_gap, now)
         self._prepare(playing, stream, now)
+        self._fanout.begin(stream_of(playing.tracks, self._channels))
+        if self._sink is not None:
+            self._fanout.add(self._sink)
         if transport is Transport.TCP:
             self._connection.reader.walker = walker
         elif self._udp is not None:
@@ -264,8 +271,7 @@ class RelaySession:
             if chunk.keys and not self._key_frame_told:
                 self._key_frame_told = True
                 self._reporter.report(FirstKeyFrame(*self._reporter.times(), self._totals.codec, False, 0, 0))
-        if self._sink is not None:
-            self._sink.offer(chunk)
+        self._fanout.offer(chunk)
 
     async def _carry(self) -> None:
         tracks = self._playing.result().tracks
@@ -274,8 +280,9 @@ class RelaySession:
             self._udp = None
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self._watch(), name="watch")]
-            if self._sink is not None:
-                running.append(tasks.create_task(self._sink.run(tracks, self._channels), name="sink"))
+            stream = self._fanout.stream
+            if self._sink is not None and stream is not None:
+                running.append(tasks.create_task(self._sink.run(stream, self._fanout), name="sink"))
             if self._verification is not None:
                 running.append(tasks.create_task(self._verification.run(), name="verification"))
             await asyncio.wait((self._connection.ended,))
@@ -312,6 +319,11 @@ class RelaySession:
             )
         )
         self._reporter.enter(RelayState.WAITING if retryable else RelayState.ENDED)
+
+
+def stream_of(tracks: tuple[rtsp.Track, ...], channels: Channels) -> Stream:
+    """Return what a session delivers; tracks without a description carry nothing that could be offered."""
+    return Stream(tuple(track.media for track in tracks if track.media is not None), channels)
 
 
 def channels_of(tracks: tuple[rtsp.Track, ...]) -> Channels:

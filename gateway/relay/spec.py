@@ -37,6 +37,8 @@ class RelayBounds:
     "Most bytes that wait for one sink."
     queue_seconds: float = 4.0
     "Oldest age of what waits for one sink."
+    gop_bytes: int = 4 * 1024 * 1024
+    "Most bytes of the group of pictures kept for new takers; 0 keeps none."
     sink_stalled: float = 20.0
     "Seconds in which a sink takes not one byte of what waits; then it is connected anew."
 

@@ -80,6 +80,8 @@ class RelaySnapshot:
     "Whether a gap in the media is open."
     on_demand: bool
     counters: RelayCounters
+    readers: int = 0
+    "Clients that pull it from us now."
 
 
 @dataclass
@@ -99,6 +101,8 @@ class RelayView:
     width: int = 0
     height: int = 0
     in_gap: bool = False
+    readers: set[int] = field(default_factory=set)
+    "Numbers of the clients that pull it from us."
     before: RelayCounters = field(init=False)
     "Totals of the workers that are gone."
     counters: RelayCounters = field(init=False)
@@ -135,6 +139,7 @@ class RelayView:
         """Keep the totals of a worker that is gone."""
         self.before = self.total()
         self.counters = no_counters(self.spec.source_id)
+        self.readers.clear()
 
     def total(self) -> RelayCounters:
         """Return the totals over all workers."""
@@ -160,4 +165,5 @@ class RelayView:
             in_gap=self.in_gap,
             on_demand=self.spec.on_demand,
             counters=self.total(),
+            readers=len(self.readers),
         )

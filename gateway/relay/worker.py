@@ -1,8 +1,9 @@
-"""A relay worker: `python -m gateway.relay.worker FD`, one process that carries the media of its relays.
+"""A relay worker: `python -m gateway.relay.worker FD FD`, one process that carries the media of its relays.
 
-The control plane starts it with one end of a socket pair as descriptor FD, sends commands and reads
-events there. The worker lives as long as that connection: when the control plane dies, however it
-dies, the worker takes leave of its peers and is gone within `LAST_SECONDS`.
+The control plane starts it with one end of a socket pair as first descriptor, sends commands and reads
+events there; over the second it hands over the connections of clients that pull from us. The worker lives
+as long as the first: when the control plane dies, however it dies, the worker takes leave of its peers and
+is gone within `LAST_SECONDS`.
 """
 
 import asyncio
@@ -23,23 +24,28 @@ from adapters.base import SourceKey
 from gateway.clock import Clock, SystemClock
 from gateway.descriptors import raise_file_limit
 from gateway.relay.facts import Reporter, Totals
+from gateway.relay.fanout import Fanout
+from gateway.relay.handover import Receiver
 from gateway.relay.link import EventLink, LinkLogHandler
 from gateway.relay.protocol import (
     Counters,
     MediaAlive,
+    ReaderLeft,
     RelayState,
+    ServeReader,
     Shutdown,
     StartRelay,
     StopRelay,
     WorkerReady,
 )
 from gateway.relay.reader import SharedBuffer
+from gateway.relay.served import NO_STREAM, ServedClient
 from gateway.relay.session import RelaySession, Shared
 from gateway.relay.spec import RelaySpec
 from gateway.relay.udp import PortPool, UdpTick
 from gateway.relay.verification import Decoder
 from gateway.relay.wire import MAX_LINE, decode_command
-from gateway.supervisor import Backoff, keep_running
+from gateway.supervisor import Backoff, isolated, keep_running
 
 logger = logging.getLogger("gateway.relay.worker")
 # By name: run as a program, this module is `__main__`.
@@ -57,6 +63,7 @@ class Relay:
     def __init__(self, spec: RelaySpec, shared: Shared, link: EventLink, clock: Clock) -> None:
         self.spec = spec
         self.totals = Totals(spec)
+        self.fanout = Fanout(spec.bounds.gop_bytes)
         self.task: asyncio.Task[None] | None = None
         self._shared = shared
         self._clock = clock
@@ -83,7 +90,7 @@ class Relay:
             self._reporter.enter(RelayState.ENDED)
 
     async def _run_once(self) -> None:
-        await RelaySession(self.spec, self._shared, self.totals, self._reporter).run()
+        await RelaySession(self.spec, self._shared, self.totals, self.fanout, self._reporter).run()
 
 
 class Worker:
@@ -101,16 +108,18 @@ class Worker:
         self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
         self._shared = Shared(SharedBuffer(), PortPool(), UdpTick(), Decoder())
 
-    async def run(self, commands: asyncio.StreamReader) -> None:
-        """Obey commands until `Shutdown` or the end of the connection."""
+    async def run(self, commands: asyncio.StreamReader, way: socket.socket) -> None:
+        """Obey commands until `Shutdown` or the end of the connection; serve whoever comes over `way`."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                receiver = Receiver(way, lambda order, accepted: self._serve(order, accepted, tasks))
                 counting = tasks.create_task(self._count(), name="count")
                 self._link.send(WorkerReady(self._clock.monotonic(), self._clock.now(), os.getpid()))
                 try:
                     await self._obey(commands, tasks)
                 finally:
                     counting.cancel()
+                    receiver.close()
                     for relay in self._relays.values():
                         if relay.task is not None:
                             relay.task.cancel()
@@ -131,6 +140,9 @@ class Worker:
                     self._stop(source_id)
                 case Shutdown():
                     return
+                case ServeReader():
+                    # Without its socket, which comes by the other way, it says nothing.
+                    pass
 
     def _stop(self, source_id: SourceKey) -> asyncio.Task[None] | None:
         """Ask the source's relay to end; return what is still taking its leave."""
@@ -140,6 +152,22 @@ class Worker:
             self._leaving[source_id] = relay.task
         self._leaving = {key: task for key, task in self._leaving.items() if not task.done()}
         return self._leaving.get(source_id)
+
+    def _serve(self, order: ServeReader, accepted: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        """Let a client pull from its source's relay, which must be of this worker."""
+        relay = self._relays.get(order.source_id)
+        if relay is None:
+            accepted.close()
+            now, now_utc = self._clock.monotonic(), self._clock.now()
+            self._link.send(
+                ReaderLeft(order.source_id, order.reader_id, now, now_utc, NO_STREAM, 0.0, 0, 0, 0)
+            )
+            return
+        client = ServedClient(
+            order, relay.spec, relay.fanout, self._shared.buffer, self._link.send, self._clock
+        )
+        name = f"reader {order.reader_id} of {relay.spec.source_code} at {order.peer}"
+        tasks.create_task(isolated(name, lambda: client.run(accepted), lambda: None), name=name)
 
     async def _count(self) -> None:
         while True:
@@ -157,8 +185,13 @@ class Worker:
                 self._link.send(MediaAlive(now, now_utc, tuple(alive), tuple(alive.values())))
 
 
-async def serve(control: socket.socket) -> None:
-    """Serve the control plane at the other end of `control` until it is gone."""
+async def serve(control: socket.socket, way: socket.socket) -> None:
+    """Serve the control plane at the other end of `control` until it is gone.
+
+    Args:
+        control: commands and events.
+        way: brings accepted connections.
+    """
     reader, writer = await asyncio.open_unix_connection(sock=control, limit=MAX_LINE)
     link = EventLink(writer)
     root = logging.getLogger()
@@ -172,7 +205,7 @@ async def serve(control: socket.socket) -> None:
     # Ctrl-C at a terminal reaches the whole group; it is the control plane that decides.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     try:
-        await Worker(link, SystemClock()).run(reader)
+        await Worker(link, SystemClock()).run(reader, way)
     except asyncio.CancelledError:
         # Asked to leave by signal: everything is cleaned up by now.
         logger.info("worker %d was asked to leave", os.getpid(), extra={"action": "worker_leaves"})
@@ -200,14 +233,15 @@ def die_with_parent(control: socket.socket) -> None:
 
 
 def main() -> int:
-    """Run the worker on the descriptor named by the only argument."""
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+    """Run the worker on the two descriptors named by the arguments."""
+    if len(sys.argv) != 3 or not all(text.isdecimal() for text in sys.argv[1:]):
         sys.stderr.write("this program is started by the gateway\n")
         return 2
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control, way = (socket.socket(fileno=int(text)) for text in sys.argv[1:])
+    way.setblocking(False)
     die_with_parent(control)
     raise_file_limit()
-    uvloop.run(serve(control))
+    uvloop.run(serve(control, way))
     return 0
 
 

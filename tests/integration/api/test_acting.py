@@ -10,9 +10,12 @@ from catalog.credentials import credential
 from catalog.database import Database
 from catalog.jurisdictions import save_jurisdiction
 from gateway.api.public_catalog import jurisdiction_of
-from gateway.config import Config
+from gateway.clock import SystemClock
+from gateway.config import Config, RtspServerConfig
 from gateway.console import public_page
+from gateway.desks import Viewing
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.serving.grants import Grants
 from tests.api_peer import CONFIG, Api, served
 from tests.seed import GATEWAY, HERE, NOW, seed_every_state, seed_roll
 
@@ -173,6 +176,43 @@ async def test_a_relay_is_asked_for_and_let_go(database: Database) -> None:
     assert asked == (202, {"source_id": one, "idle_stop": 30.0})
     assert (blocked[0], blocked[1]["detail"]) == (409, "location_unattested")
     assert (unknown[0], left) == (404, (200, {"done": True}))
+
+
+class AllCodes:
+    """Every source of the test goes out under its id."""
+
+    def code_of(self, source_id: int) -> str:
+        return f"source-{source_id}"
+
+
+async def test_an_operator_gets_a_login_for_one_look_with_its_purpose_on_record(database: Database) -> None:
+    seeded = await seed_roll(database)
+    one = seeded.source_ids[0]
+    grants = Grants()
+    server = RtspServerConfig(port=8554, public_host="video.example.cn")
+    desk = Viewing(grants, AllCodes(), server, SystemClock())
+    path = f"/api/v1/sources/{one}/play"
+    async with served(database, view_desk=desk) as api:
+        looked = await send(api, "POST", path, {"purpose": "接警 4711"})
+        aimless = await send(api, "POST", path, {"purpose": "   "})
+        unsaid = await send(api, "POST", path, {})
+        abroad = await send(api, "POST", path, {"purpose": "x"}, role="foreign_operator")
+        police = await send(api, "POST", path, {"purpose": "x"}, role="police_status")
+
+    status, answer = looked
+    grant = grants.find(answer["username"], SystemClock().monotonic())
+    assert (status, answer["addresses"]) == (201, [f"rtsp://video.example.cn:8554/source-{one}"])
+    assert grant is not None
+    assert (grant.source_id, grant.password.reveal()) == (one, answer["password"])
+    assert (grant.viewer.person, grant.viewer.purpose) == ("测试 operator", "接警 4711")
+    assert [each[0] for each in (aimless, unsaid, abroad, police)] == [403, 422, 404, 403]
+    assert len(grants) == 1
+
+
+async def test_no_login_is_given_where_nobody_may_pull(api: Api, database: Database) -> None:
+    seeded = await seed_roll(database)
+    refused = await send(api, "POST", f"/api/v1/sources/{seeded.source_ids[0]}/play", {"purpose": "x"})
+    assert (refused[0], refused[1]["code"]) == (503, "not_running")
 
 
 async def test_a_source_changes_only_in_what_is_named(api: Api, database: Database) -> None:

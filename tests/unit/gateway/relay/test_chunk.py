@@ -205,8 +205,19 @@ def test_parts_of_a_chunk_keep_their_pictures() -> None:
 
 
 def test_channels_are_replaced_in_every_frame_header_and_nowhere_else() -> None:
-    chunk = MediaChunk(frame(0, b"$\x00\x00\x01") + frame(1, b"") + frame(5, b"x"), (), (), 0.0)
-    assert remap(chunk, {0: 4, 1: 5}).data == frame(4, b"$\x00\x00\x01") + frame(5, b"") + frame(5, b"x")
+    chunk = MediaChunk(frame(0, b"$\x00\x00\x01") + frame(1, b""), (), (), 0.0)
+    assert remap(chunk, {0: 4, 1: 5}).data == frame(4, b"$\x00\x00\x01") + frame(5, b"")
+
+
+def test_what_is_on_a_channel_that_is_not_taken_is_left_out_and_pictures_stay_where_they_begin() -> None:
+    audio, first, key = frame(2, b"audio"), video(1, b"o"), video(2, b"K")
+    chunk = MediaChunk(
+        audio + first + audio + key,
+        (len(audio), len(audio + first + audio)),
+        (len(audio + first + audio),),
+        1.0,
+    )
+    assert remap(chunk, {0: 0, 1: 1}) == MediaChunk(first + key, (0, len(first)), (len(first),), 1.0)
 
 
 @given(st.binary(max_size=100))

@@ -1,0 +1,78 @@
+"""Muster as RTSP server, whole: its listeners, who may pull, and relays on demand kept alive while somebody looks."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.config import RtspServerConfig
+from gateway.relay.manager import RelayManager
+from gateway.serving.admission import Admission, OnDemand
+from gateway.serving.listener import Doorway, open_listener
+from gateway.serving.tls import TlsFront, server_context
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Sockets that listen; None where nobody shall come."""
+
+    plain: socket.socket | None = None
+    secure: socket.socket | None = None
+    context: ssl.SSLContext | None = None
+    "How we prove who we are to those who come over TLS."
+
+
+@contextmanager
+def listening(config: RtspServerConfig) -> Iterator[Listeners]:
+    """Bind the configured ports for the length of the block.
+
+    Raises:
+        OSError: an address or a TLS file cannot be used.
+    """
+    with ExitStack() as stack:
+        plain = stack.enter_context(open_listener(config.host, config.port)) if config.port else None
+        secure, context = None, None
+        if config.tls_port and config.tls_cert is not None and config.tls_key is not None:
+            context = server_context(config.tls_cert, config.tls_key)
+            secure = stack.enter_context(open_listener(config.host, config.tls_port))
+        yield Listeners(plain, secure, context)
+
+
+@dataclass
+class RtspServer:
+    """Serves whoever may pull.
+
+    Args:
+        admission: lets clients in.
+        relays: serves them.
+        on_demand: keeps a relay that runs only when asked for.
+        clock: the gateway's.
+        renew_every: seconds between two words that a relay on demand is still wanted.
+    """
+
+    admission: Admission
+    relays: RelayManager
+    on_demand: OnDemand
+    clock: Clock
+    renew_every: float
+
+    async def run(self, listeners: Listeners) -> None:
+        """Serve until cancelled."""
+        doorway = Doorway(self.admission, self.relays, self.clock)
+        async with asyncio.TaskGroup() as tasks:
+            if listeners.plain is not None:
+                tasks.create_task(doorway.listen(listeners.plain), name="rtsp door")
+            if listeners.secure is not None and listeners.context is not None:
+                front = TlsFront(doorway.receive)
+                tasks.create_task(front.listen(listeners.secure, listeners.context), name="rtsps door")
+            tasks.create_task(self._keep_wanted(), name="relays on demand")
+
+    async def _keep_wanted(self) -> None:
+        """Say for every source that somebody pulls that it is still wanted."""
+        while True:
+            await self.clock.sleep(self.renew_every)
+            for source_id in self.relays.readers():
+                await self.on_demand.start(source_id)
