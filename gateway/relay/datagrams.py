@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from adapters.errors import PeerClosed
 from adapters.media.receiver import ReceiverStatistics
 from adapters.media.rtp import HEADER as RTP_HEADER
 from gateway.relay.chunk import HEADER, MARK
@@ -108,7 +109,11 @@ class Intake(Protocol):
         ...
 
     def take(self, frames: Frames, size: int, sender: Sender) -> None:
-        """Take the datagram of `size` bytes that lies behind the next frame's header; frame it or drop it."""
+        """Take the datagram of `size` bytes that lies behind the next frame's header; frame it or drop it.
+
+        Raises:
+            PeerClosed: it tells that the stream is over.
+        """
         ...
 
     def end(self, frames: Frames) -> None:
@@ -173,12 +178,17 @@ class RtpIntake:
             self._newest = None
 
     def _admits(self, ssrc: int, sequence: int, sender: Sender, frames: Frames) -> bool:
-        is_first = self._pin.ssrc is None
+        """Return whether another SSRC than the pinned one is taken.
+
+        Raises:
+            PeerClosed: it would be, but media of the pinned one went on already. What the source restarts
+                with are other sequence numbers, times and perhaps sizes: a new session's, as on TCP.
+        """
         if not self._pin.admits(ssrc, sequence, sender, frames.now):
             return False
-        if not is_first:
+        if self._window.expected >= 0:
             self._reception.restarts += 1
-            self._window.reset()
+            raise PeerClosed("restarted its stream under another SSRC")
         return True
 
     def _write(self, frames: Frames, packets: list[bytes]) -> None:
@@ -248,6 +258,7 @@ class DatagramReader:
 
         Raises:
             RemoteProtocolError: of the reader behind `frames`.
+            PeerClosed: the stream is over.
         """
         frames, intake, view = self._frames, self._intake, self._frames.view
         frames.begin(now)

@@ -249,7 +249,7 @@ class RelayCounters:
     kernel_drops: int = 0
     "Datagrams that the worker was too slow for; they are among `lost`."
     restarts: int = 0
-    "How often the source began anew within a session over UDP: another SSRC, or a jump of its sequence."
+    "How often the source restarted its stream over UDP: a jump of its sequence, or another SSRC, which ends a pull."
     jitter: float = 0.0
     "Seconds, of the video's packets (RFC 3550, 6.4.1)."
     loss: float = 0.0

@@ -33,7 +33,7 @@ class Reception:
     kernel_drops: int = 0
     "Datagrams that the kernel dropped because this worker was too slow; they are among `lost`."
     restarts: int = 0
-    "How often the source began anew within a session: another SSRC, or a jump of its sequence."
+    "How often the source restarted its stream: a jump of its sequence, or another SSRC, which ends the session."
     jitter: float = 0.0
     "Seconds (RFC 3550, 6.4.1), of the video."
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)

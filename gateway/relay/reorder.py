@@ -47,13 +47,6 @@ class ReorderWindow:
         self._far: tuple[int, bytes] | None = None
         self._given_up: dict[int, None] = {}
 
-    def reset(self) -> None:
-        """Begin anew with the next packet, whatever its number."""
-        self.expected = -1
-        self.held.clear()
-        self._far = None
-        self._given_up.clear()
-
     def receive(self, sequence: int, packet: bytes, at: float) -> list[bytes]:
         """Take in a packet; return what can be passed on now, in order."""
         if self.expected < 0:
@@ -159,9 +152,9 @@ class SsrcPin:
 
     Policy: another SSRC is foreign. Once the pinned one has been silent for `TAKEOVER_SILENCE` and the
     other has sent `TAKEOVER_PACKETS` near each other from the very port that the pinned one sent from,
-    it is taken over: the camera has restarted its encoder, or had announced a wrong SSRC. A stream of
-    another session that still comes to a port of ours has another port at its sender's, or comes while
-    ours goes on.
+    it takes its place: the camera had announced a wrong SSRC, or has restarted its encoder. A stream
+    of another session that still comes to a port of ours has another port at its sender's, or comes
+    while ours goes on.
 
     Args:
         ssrc: as announced, None where it is not.

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from adapters.errors import LocalResourcesExhausted, RemoteProtocolError
+from adapters.errors import AdapterError, LocalResourcesExhausted
 from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker
@@ -140,7 +140,7 @@ class UdpMedia:
         shared: the worker's receive buffer.
         reader: is given the framed datagrams.
         peer: the peer's address as connected to.
-        on_failure: is told what the reader raises.
+        on_failure: is told what ends the session.
         reception: counts what is lost, late, foreign.
     """
 
@@ -149,7 +149,7 @@ class UdpMedia:
         shared: SharedBuffer,
         reader: ChunkReader,
         peer: str,
-        on_failure: Callable[[RemoteProtocolError], None],
+        on_failure: Callable[[AdapterError], None],
         reception: Reception,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -227,7 +227,8 @@ class UdpMedia:
             return
         try:
             reader.read(self._loop.time())
-        except RemoteProtocolError as error:
+        except AdapterError as error:
+            error.peer = error.peer or self._peer
             self._on_failure(error)
         if reader.is_waiting:
             tick.again(fd)

@@ -33,6 +33,7 @@ from tests.fakes.relay_peers import (
     NTP,
     SSRC,
     LeavingCamera,
+    RestartingCamera,
     UdpOnlyCamera,
     UnevenCamera,
     deaf_superior,
@@ -262,6 +263,24 @@ async def test_a_camera_on_tcp_gets_reports_between_our_requests() -> None:
         assert [(block.ssrc, block.cumulative_lost) for block in report.blocks] == [(SSRC, 0)]
         await eventually(lambda: len(camera.methods()) > 5, what="keepalives")
         assert camera.connections == 1
+
+
+async def test_a_camera_that_restarts_under_another_ssrc_is_pulled_anew() -> None:
+    camera = RestartingCamera(Script())
+    async with (
+        served(camera),
+        fake_rtsp_server(SUPERIOR) as superior,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(replace(spec(ONE, camera, superior), transport=Transport.UDP))
+        await eventually(facts.has(ONE, ended("closed")), what="the end")
+        end = next(e for e in facts.of(ONE) if isinstance(e, RelayEnded))
+        assert "another SSRC" in end.detail
+        assert {packet[8:12] for channel, packet in superior.frames if channel == 0} == {
+            SSRC.to_bytes(4, "big")
+        }
+        await eventually(lambda: camera.connections > 1, what="another pull")
 
 
 async def test_a_bye_ends_a_session_only_when_the_video_ends_with_it() -> None:

@@ -112,6 +112,22 @@ class UnevenCamera(FakeRtspServer):
                 await asyncio.sleep(self.script.packet_interval)
 
 
+class RestartingCamera(UnevenCamera):
+    """Falls silent after 30 packets by UDP, and goes on under another SSRC."""
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        with _pair(*self._server_ports) as (rtp, _):
+            for index, packet in enumerate(rtp_packets(SSRC, self.script.gop)):
+                if index == 30:
+                    break
+                rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                await asyncio.sleep(self.script.packet_interval)
+            await asyncio.sleep(2.5)
+            for packet in rtp_packets(SSRC + 1, self.script.gop):
+                rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                await asyncio.sleep(self.script.packet_interval)
+
+
 class LeavingCamera(FakeRtspServer):
     """Says BYE after each 30 packets, and goes on or falls silent."""
 

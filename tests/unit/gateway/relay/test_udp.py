@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.base import Transport
-from adapters.errors import LocalResourcesExhausted
+from adapters.errors import LocalResourcesExhausted, PeerClosed
 from adapters.media.receiver import ReceiverStatistics
 from adapters.media.rtcp import ReceiverReport
 from adapters.rtsp.session import Track
@@ -202,29 +204,77 @@ async def test_reports_go_to_where_the_rtcp_comes_from(make: Make, known_ports: 
             assert await asyncio.get_running_loop().sock_recv(rtcp, 100) == b"answer"
 
 
-def test_an_ssrc_that_fell_silent_is_replaced_in_the_stream_and_counted() -> None:
-    runs: list[MediaChunk] = []
-    shared = SharedBuffer()
-    reader = ChunkReader(shared, None, lambda chunk, _: runs.append(chunk))
-    reader.walker = ChunkWalker(0, {0}, 96, lambda _: Head.KEY)
-    reception, frames = Reception(), Frames(shared, reader)
-    intake = RtpIntake(0, SsrcPin(None, 0.0), ReceiverStatistics(90_000), reception)
+class HandFed:
+    """An `RtpIntake` that is fed by hand, and what got through."""
 
-    def receive(packet: bytes, at: float) -> None:
-        frames.begin(at)
-        shared.view[frames.at + 4 : frames.at + 4 + len(packet)] = packet
-        intake.take(frames, len(packet), ("127.0.0.1", 9))
-        intake.end(frames)
-        frames.end()
+    def __init__(self, ssrc: int | None = None) -> None:
+        self.reception = Reception()
+        self._runs: list[MediaChunk] = []
+        self._shared = SharedBuffer()
+        reader = ChunkReader(self._shared, None, lambda chunk, _: self._runs.append(chunk))
+        reader.walker = ChunkWalker(0, {0}, 96, lambda _: Head.KEY)
+        self._frames = Frames(self._shared, reader)
+        self._intake = RtpIntake(0, SsrcPin(ssrc, 0.0), ReceiverStatistics(90_000), self.reception)
 
-    receive(rtp(5, b"before", 100), 1.0)
-    receive(rtp(6, b"too early", 7000), 1.0 + TAKEOVER_SILENCE - 0.1)
-    for number in range(TAKEOVER_PACKETS + 1):
-        receive(rtp(6, b"%d" % number, 7001 + number), 1.0 + TAKEOVER_SILENCE)
-    kept = [rtp(5, b"before", 100)]
-    kept += [rtp(6, b"%d" % number, 7001 + number) for number in (TAKEOVER_PACKETS - 1, TAKEOVER_PACKETS)]
-    assert b"".join(run.data for run in runs) == framed(kept)
-    assert (reception.restarts, reception.foreign, reception.lost) == (1, TAKEOVER_PACKETS, 0)
+    def receive(self, packet: bytes, at: float) -> None:
+        self._frames.begin(at)
+        start = self._frames.at + 4
+        self._shared.view[start : start + len(packet)] = packet
+        self._intake.take(self._frames, len(packet), ("127.0.0.1", 9))
+        self._intake.end(self._frames)
+        self._frames.end()
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(run.data for run in self._runs)
+
+
+def test_a_wrong_announced_ssrc_costs_the_first_seconds_and_no_more() -> None:
+    fed = HandFed(ssrc=5)
+    fed.receive(rtp(6, b"too early", 7000), TAKEOVER_SILENCE - 0.1)
+    packets = [rtp(6, b"%d" % number, 7001 + number) for number in range(TAKEOVER_PACKETS + 1)]
+    for packet in packets:
+        fed.receive(packet, TAKEOVER_SILENCE)
+    assert fed.data == framed(packets[-2:])
+    assert (fed.reception.foreign, fed.reception.restarts) == (TAKEOVER_PACKETS, 0)
+
+
+def test_an_ssrc_that_takes_the_place_of_one_that_fell_silent_ends_the_session() -> None:
+    fed = HandFed()
+    before = rtp(5, b"before", 100)
+    fed.receive(before, 1.0)
+    for number in range(TAKEOVER_PACKETS - 1):
+        fed.receive(rtp(6, b"after", 7001 + number), 1.0 + TAKEOVER_SILENCE)
+    with pytest.raises(PeerClosed, match="another SSRC"):
+        fed.receive(rtp(6, b"after", 7001 + TAKEOVER_PACKETS), 1.0 + TAKEOVER_SILENCE)
+    assert fed.data == framed([before])
+    assert fed.reception.restarts == 1
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=40),
+            st.builds(rtp, st.integers(5, 6), st.binary(max_size=20), st.integers(0, 65535)),
+            st.builds(rtp, st.just(5), st.binary(max_size=20), st.integers(100, 160)),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_arrives_only_whole_packets_of_one_ssrc_leave_and_each_once(datagrams: list[bytes]) -> None:
+    fed = HandFed()
+    for number, datagram in enumerate(datagrams):
+        fed.receive(datagram, number / 1000)
+    data, left = fed.data, []
+    while data:
+        size = 4 + int.from_bytes(data[2:4], "big")
+        left.append(data[4:size])
+        data = data[size:]
+    assert {packet[8:12] for packet in left} <= {left[0][8:12]} if left else True
+    assert all(packet in datagrams for packet in left)
+    reception = fed.reception
+    assert len(left) == reception.passed
+    assert reception.passed + reception.foreign + reception.duplicates + reception.late <= len(datagrams)
 
 
 @pytest.mark.parametrize("known_ports", [True, False])
