@@ -12,7 +12,7 @@ from adapters.errors import AdapterError, LocalResourcesExhausted
 from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker
-from gateway.relay.datagrams import DatagramReader, Frames, Intake, RtcpIntake, RtpIntake, configure
+from gateway.relay.intake import DatagramReader, Frames, Intake, RtcpIntake, RtpIntake, configure
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import SsrcPin

@@ -17,7 +17,7 @@ from adapters.media.receiver import ReceiverStatistics
 from adapters.media.rtcp import ReceiverReport
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker, Head, MediaChunk
-from gateway.relay.datagrams import Frames, RtpIntake
+from gateway.relay.intake import Frames, RtpIntake
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import TAKEOVER_PACKETS, TAKEOVER_SILENCE, SsrcPin
