@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from adapters.base import Credential, RtspTarget, SourceKey
-from adapters.errors import AdapterError, AuthenticationFailed, RequestRefused
+from adapters.errors import AdapterError, AuthenticationFailed, PeerClosed, RequestRefused
 from adapters.rtsp.exchange import SessionOptions
 from catalog.credentials import set_credential
 from catalog.database import Database
@@ -148,6 +148,23 @@ async def test_nobody_gets_in_without_the_right_password_and_nobody_learns_what_
                     async with pulling(server, code, credential):
                         pass
         assert await server.looks() == []
+
+
+async def test_whoever_guesses_passwords_is_not_heard_for_a_while(database: Database) -> None:
+    async with (
+        fake_rtsp_server() as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+        serving(database, relays, CODES) as server,
+    ):
+        relays.start(relay(ONE, camera))
+        await playing(relays, ONE)
+        for _ in range(20):
+            with pytest.raises(AuthenticationFailed):
+                async with pulling(server, CODE_ONE, Credential("platform", Secret("guess"))):
+                    pass
+        with pytest.raises(PeerClosed):
+            async with pulling(server, CODE_ONE, login(server.grant(ONE))):
+                pass
 
 
 async def test_a_standing_account_may_pull_every_source_and_its_password_is_the_catalogs(
