@@ -132,9 +132,10 @@ class UdpMedia:
     """The datagrams of one pull session, framed for the same walker as TCP's.
 
     Only datagrams from the peer's address (and port, where it told one) count, and of one SSRC a track
-    (`SsrcPin`), in order (`ReorderWindow`). So the late packets of another stream on a used port never get through. A
-    picture that lost packets is passed on: its sequence numbers show the gap, and every decoder
-    conceals one; to drop up to the next key picture would make one lost packet seconds of no picture.
+    (`SsrcPin`), in order (`ReorderWindow`). So the late packets of another stream on a used port never
+    get through. A picture that lost packets is passed on: its sequence numbers show the gap, and every
+    decoder conceals one; to drop up to the next key picture would make one lost packet seconds of no
+    picture.
 
     Args:
         shared: the worker's receive buffer.
