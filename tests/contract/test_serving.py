@@ -239,6 +239,11 @@ async def test_a_source_that_cannot_be_relayed_is_refused_at_once(database: Data
             async with pulling(server, CODE_ONE, login(server.grant(ONE))):
                 pass
         assert refused.value.status == 503
+        server.asked.is_unknown = True
+        with pytest.raises(RequestRefused) as refused:
+            async with pulling(server, CODE_ONE, login(server.grant(ONE))):
+                pass
+        assert refused.value.status == 404
 
 
 async def test_the_end_of_the_source_is_the_end_of_its_clients_alone(database: Database) -> None:
