@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Credential, RtspTarget, SourceKey, Transport
-from adapters.media.rtcp import ReceiverReport, SourceDescription, parse_compound
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
@@ -29,17 +28,7 @@ from gateway.relay.protocol import (
     WorkerLost,
 )
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
-from tests.fakes.relay_peers import (
-    NTP,
-    SSRC,
-    LeavingCamera,
-    RestartingCamera,
-    UdpOnlyCamera,
-    UnevenCamera,
-    deaf_superior,
-    heavy_camera,
-    served,
-)
+from tests.fakes.relay_peers import UdpOnlyCamera, deaf_superior, heavy_camera, served
 from tests.fakes.rtsp_server import FakeRtspServer, Script, fake_rtsp_server
 from tests.interop.relay_peers import facts_of
 from tests.waiting import eventually
@@ -217,88 +206,6 @@ async def test_a_camera_that_refuses_tcp_is_asked_for_udp_and_relayed() -> None:
         assert [e.transport for e in facts.of(ONE) if isinstance(e, Playing)] == [Transport.UDP]
         sequence = [int.from_bytes(packet[2:4], "big") for _, packet in superior.frames]
         assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
-
-
-async def test_what_a_bad_network_disorders_goes_out_in_order_and_is_counted_and_reported() -> None:
-    camera = UnevenCamera(Script())
-    async with (
-        served(camera),
-        fake_rtsp_server(SUPERIOR) as superior,
-        RelayManager(SystemClock(), workers=1) as relays,
-    ):
-        relays.start(replace(spec(ONE, camera, superior), transport=Transport.UDP))
-        await eventually(
-            lambda: len(superior.frames) > 100 and bool(camera.reports), what="frames and a report"
-        )
-        sequence = [int.from_bytes(p[2:4], "big") for channel, p in superior.frames if channel == 0]
-        assert sequence == sorted(set(sequence))
-        missing = set(range(sequence[0], sequence[-1])) - set(sequence)
-        # 11 as well, where the camera was held up between 12 and 11 for longer than a packet is waited for.
-        assert {number % 20 for number in missing} - {11} == {7}
-        await eventually(lambda: relays.counters()[ONE].lost > 5, what="counters")
-        counted = relays.counters()[ONE]
-        assert counted.reordered > 0
-        assert counted.duplicates > 0
-        assert (counted.foreign, counted.restarts) == (0, 0)
-        assert 0.03 < counted.loss < 0.08
-        report, description = parse_compound(camera.reports[0])
-        assert isinstance(report, ReceiverReport)
-        assert isinstance(description, SourceDescription)
-        (block,) = report.blocks
-        assert (block.ssrc, block.lsr) == (SSRC, NTP >> 16 & 0xFFFFFFFF)
-        assert block.highest > 50
-
-
-async def test_a_camera_on_tcp_gets_reports_between_our_requests() -> None:
-    async with (
-        fake_rtsp_server(Script(timeout="2")) as camera,
-        RelayManager(SystemClock(), workers=1) as relays,
-    ):
-        relays.start(spec(ONE, camera))
-        await eventually(lambda: len(camera.frames) > 0, what="a report")
-        channel, packet = camera.frames[0]
-        assert channel == 1
-        report = parse_compound(packet)[0]
-        assert isinstance(report, ReceiverReport)
-        assert [(block.ssrc, block.cumulative_lost) for block in report.blocks] == [(SSRC, 0)]
-        await eventually(lambda: len(camera.methods()) > 5, what="keepalives")
-        assert camera.connections == 1
-
-
-async def test_a_camera_that_restarts_under_another_ssrc_is_pulled_anew() -> None:
-    camera = RestartingCamera(Script())
-    async with (
-        served(camera),
-        fake_rtsp_server(SUPERIOR) as superior,
-        RelayManager(SystemClock(), workers=1) as relays,
-        facts_of(relays) as facts,
-    ):
-        relays.start(replace(spec(ONE, camera, superior), transport=Transport.UDP))
-        await eventually(facts.has(ONE, ended("closed")), what="the end")
-        end = next(e for e in facts.of(ONE) if isinstance(e, RelayEnded))
-        assert "another SSRC" in end.detail
-        assert {packet[8:12] for channel, packet in superior.frames if channel == 0} == {
-            SSRC.to_bytes(4, "big")
-        }
-        await eventually(lambda: camera.connections > 1, what="another pull")
-
-
-async def test_a_bye_ends_a_session_only_when_the_video_ends_with_it() -> None:
-    bounds = RelayBounds(media_gap=1.5)
-    async with (
-        served(LeavingCamera(Script(), goes_on=False)) as leaving,
-        served(LeavingCamera(Script(), goes_on=True)) as strange,
-        RelayManager(SystemClock(), workers=1) as relays,
-        facts_of(relays) as facts,
-    ):
-        relays.start(replace(spec(ONE, leaving), bounds=bounds))
-        relays.start(replace(spec(TWO, strange), bounds=bounds))
-        await eventually(facts.has(ONE, ended("closed")), what="the end")
-        end = next(e for e in facts.of(ONE) if isinstance(e, RelayEnded))
-        assert "BYE" in end.detail
-        assert end.retryable
-        await eventually(lambda: relays.counters()[TWO].frames > 200, what="frames after BYEs")
-        assert strange.connections == 1
 
 
 async def test_a_camera_that_floods_its_worker_is_cut_off() -> None:
