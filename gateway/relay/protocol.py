@@ -244,6 +244,24 @@ class RelayCounters:
     "Age of the oldest media that waits for the sink."
     delay: float = 0.0
     "The longest that media waited between its receipt and the sink's connection, over the last period."
+    lost: int = 0
+    "RTP packets over UDP that never came, or too late to be passed on."
+    late: int = 0
+    "Those of them that came too late."
+    reordered: int = 0
+    "Packets that came behind a later one and were put in order."
+    duplicates: int = 0
+    "Packets that came twice; dropped."
+    foreign: int = 0
+    "Datagrams dropped: another sender's, another SSRC's, no RTP, or too long."
+    kernel_drops: int = 0
+    "Datagrams that the worker was too slow for; they are among `lost`."
+    restarts: int = 0
+    "How often the source restarted its stream over UDP: a jump of its sequence, or another SSRC, which ends a pull."
+    jitter: float = 0.0
+    "Seconds, of the video's packets (RFC 3550, 6.4.1)."
+    loss: float = 0.0
+    "Share of the packets over UDP lost in the last 60 s, 0 to 1."
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,13 @@ _SUMMED: Final = frozenset(
         "sessions",
         "damaged_frames",
         "skipped_frames",
+        "lost",
+        "late",
+        "reordered",
+        "duplicates",
+        "foreign",
+        "kernel_drops",
+        "restarts",
     }
 )
 

@@ -116,6 +116,22 @@ def test_only_video_since_the_last_look_is_a_sign_of_life() -> None:
     assert totals.take_alive() is None
 
 
+def test_what_the_datagrams_met_is_told_with_the_totals_and_summed_over_workers() -> None:
+    view, totals = RelayView(SPEC, AT, AT), Totals(SPEC)
+    totals.counters(1.0)
+    reception = totals.reception
+    reception.passed, reception.lost, reception.late, reception.reordered = 75, 25, 3, 4
+    reception.duplicates, reception.foreign, reception.kernel_drops, reception.restarts = 5, 6, 7, 8
+    reception.jitter = 0.002
+    view.counters = totals.counters(2.0)
+    view.lose_worker()
+    view.counters = totals.counters(3.0)
+    told = view.total()
+    assert (told.lost, told.late, told.reordered, told.duplicates) == (50, 6, 8, 10)
+    assert (told.foreign, told.kernel_drops, told.restarts) == (12, 14, 16)
+    assert (told.jitter, told.loss) == (0.002, 0.25)
+
+
 async def test_events_that_nobody_takes_are_dropped_and_counted_first() -> None:
     inbox = EventInbox(most=2)
     events = [RelayStateChanged(KEY, float(at), AT, RelayState.WAITING) for at in range(4)]
