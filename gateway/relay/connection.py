@@ -160,11 +160,10 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             # A peer that reads nothing would keep what is written, and this connection, for ever.
             self._loop.call_later(LINGER, self._transport.abort)
 
-    def feed(self, data: bytes) -> None:
-        """Handle what the peer sent before this connection was ours."""
-        buffer = self.get_buffer(len(data))
-        buffer[: len(data)] = data
-        self.buffer_updated(len(data))
+    def look(self) -> None:
+        """Handle what the reader holds from before, without waiting for more."""
+        self.get_buffer(0)
+        self.buffer_updated(0)
 
     # -- what the transport calls ------------------------------------------------------------------
 
