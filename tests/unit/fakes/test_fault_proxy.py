@@ -146,7 +146,7 @@ async def test_a_stalled_way_holds_a_bounded_amount_and_the_other_way_goes_on() 
         await eventually(lambda: proxy.waiting == MOST_WAITING, what="a full proxy")
         peer.send(b"still here")
         assert await client.read(10) == b"still here"
-        assert (proxy.waiting, peer.received) == (MOST_WAITING, b"hello")
+        assert (proxy.waiting, bytes(peer.received)) == (MOST_WAITING, b"hello")
         proxy.to_server.resume()
         await eventually(lambda: len(peer.received) == 5 + 32 * 1024 * 1024, what="all of it")
 
