@@ -120,8 +120,8 @@ class UdpTick:
 class UdpMedia:
     """The datagrams of one pull session, framed for the same walker as TCP's.
 
-    Only datagrams from the peer's address count, and of one SSRC a track: the announced one, or the
-    first seen. So the late packets of another stream on a used port never get through.
+    Only datagrams from the peer's address (and port, where it told one) count, and of one SSRC a track:
+    the announced one, or the first seen. So the late packets of another stream on a used port never get through.
 
     Args:
         shared: the worker's receive buffer.
@@ -144,6 +144,8 @@ class UdpMedia:
         self._on_failure = on_failure
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._ssrcs: dict[int, int] = {}
+        self._sender_ports: dict[int, int] = {}
+        "Of each channel, where the peer told it."
         self._tick: UdpTick | None = None
         self.foreign_packets = 0
         "Datagrams dropped: another sender's, another SSRC's, no RTP, or too long."
@@ -160,11 +162,13 @@ class UdpMedia:
         self._tick = tick
         for index, ((rtp, rtcp), track) in enumerate(zip(self._pairs, tracks, strict=False)):
             for offset, sock in enumerate((rtp, rtcp)):
+                channel = 2 * index + offset
                 if track.server_ports is not None:
-                    # The kernel then drops whatever comes from elsewhere.
+                    # The kernel then drops whatever comes from elsewhere, but for what waits already:
+                    # another stream of the same host may have been sending to this port.
                     with contextlib.suppress(OSError):
                         sock.connect((self._peer, track.server_ports[offset]))
-                channel = 2 * index + offset
+                        self._sender_ports[channel] = track.server_ports[offset]
                 if offset == 0 and track.ssrc is not None:
                     self._ssrcs[channel] = track.ssrc
                 tick.add(sock.fileno(), lambda sock=sock, channel=channel: self._read(sock, channel))  # type: ignore[misc]
@@ -197,7 +201,7 @@ class UdpMedia:
                 # An ICMP error of an earlier send, delivered here; media say themselves when they stop.
                 continue
             start = at + HEADER
-            if sender[0] != self._peer or not self._is_ours(buffer, start, size, channel):
+            if not self._is_from_peer(sender, channel) or not self._is_ours(buffer, start, size, channel):
                 self.foreign_packets += 1
                 continue
             buffer[at : at + HEADER] = bytes((MARK, channel, size >> 8, size & 0xFF))
@@ -206,6 +210,9 @@ class UdpMedia:
             self._reader.end(at, self._loop.time())
         except RemoteProtocolError as error:
             self._on_failure(error)
+
+    def _is_from_peer(self, sender: tuple[str, int], channel: int) -> bool:
+        return sender[0] == self._peer and sender[1] == self._sender_ports.get(channel, sender[1])
 
     def _is_ours(self, buffer: bytearray, start: int, size: int, channel: int) -> bool:
         if size >= MAX_DATAGRAM:

@@ -40,7 +40,9 @@ def test_a_port_that_carried_a_stream_is_kept_out_of_use_for_a_while() -> None:
 class Bench:
     """A `UdpMedia` with a sender at `127.0.0.1`, and what got through."""
 
-    def __init__(self, *, ssrc: int | None = None, known_ports: bool = True) -> None:
+    def __init__(
+        self, *, ssrc: int | None = None, known_ports: bool = True, stray: bytes | None = None
+    ) -> None:
         self.runs: list[MediaChunk] = []
         self.pool = PortPool()
         self.tick = UdpTick()
@@ -50,6 +52,9 @@ class Bench:
         (self.port,) = self.media.bind(self.pool, "127.0.0.1", 1)
         self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sender.bind(("127.0.0.1", 0))
+        if stray is not None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                self.send(stray, other)
         port = self.sender.getsockname()[1]
         ports = (port, port + 1) if known_ports else None
         track = Track(None, "", Transport.UDP, local_port=self.port, server_ports=ports, ssrc=ssrc)
@@ -96,6 +101,17 @@ async def test_another_sender_another_ssrc_and_what_is_no_rtp_never_get_through(
         await eventually(lambda: bench.data.endswith(b"ours"), what="our datagram")
         assert len(bench.data) == 4 + 12 + 4
         assert bench.media.foreign_packets >= 3
+    bench.close()
+
+
+async def test_what_another_stream_of_the_same_host_sent_before_the_ports_were_known_never_gets_through() -> (
+    None
+):
+    # A recorder goes on sending to a port that a killed worker had used, and another channel is set up on it.
+    bench = Bench(stray=rtp(6, b"another channel"))
+    bench.send(rtp(5, b"ours"))
+    await eventually(lambda: bench.data.endswith(b"ours"), what="our datagram")
+    assert len(bench.data) == 4 + 12 + 4
     bench.close()
 
 
