@@ -16,8 +16,10 @@ from typing import Final, Protocol
 
 CHUNK: Final = 16 * 1024
 """Most bytes of one read."""
-MOST_WAITING: Final = 64
+MOST_WAITING: Final = 32
 """Chunks that wait in one direction of one connection."""
+KERNEL_BUFFER: Final = 64 * 1024
+"""SO_RCVBUF of every socket: what lies in the kernel is no longer to be held back."""
 CONNECT: Final = 5.0
 """Seconds for the connection to the server behind."""
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -355,6 +357,7 @@ class FaultProxy:
     def _listen(self) -> None:
         self._listening = socket.socket()
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
         self._listening.setblocking(False)
         self._listening.bind(("127.0.0.1", self.port))
         self._listening.listen(128)
@@ -384,6 +387,7 @@ class FaultProxy:
 
     async def _carry(self, client: socket.socket) -> None:
         server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
         server.setblocking(False)
         try:
             async with asyncio.timeout(CONNECT):
