@@ -108,12 +108,14 @@ class _Ear:
     def _hear(self) -> None:
         for _ in range(MOST_READ):
             try:
-                data = self._sock.recv(MAX_DATAGRAM)
+                data, sender = self._sock.recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
                 return
             except OSError:
                 continue
-            self._treat(data)
+            # A stranger's datagram would leave with our port for its own, and so seem the peer's.
+            if sender == self.peer:
+                self._treat(data)
 
     def _treat(self, data: bytes) -> None:
         way, partner = self._way, self.partner

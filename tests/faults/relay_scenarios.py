@@ -5,7 +5,9 @@ and the other way round.
 """
 
 import asyncio
+import resource
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from adapters.base import Transport
@@ -120,9 +122,9 @@ async def camera_half_closed(stand: Stand) -> None:
 
 
 async def camera_reset_in_a_frame(stand: Stand) -> None:
-    for count in range(1, 1 + stand.scale.tries):
+    for times in range(1, 1 + stand.scale.tries):
         stand.camera.to_client.reset_in_frame()
-        await stand.ended(count)
+        await stand.ended(times)
         await stand.back()
     assert_tries(stand, ("closed", True), {("closed", True)})
     assert stand.gaps == []
@@ -217,9 +219,9 @@ async def superior_delayed(stand: Stand) -> None:
 
 
 async def superior_resets_in_a_frame(stand: Stand) -> None:
-    for count in range(1, 1 + stand.scale.tries):
+    for times in range(1, 1 + stand.scale.tries):
         stand.superior.to_server.reset_in_frame()
-        await stand.failed(count)
+        await stand.failed(times)
         await stand.back()
     assert stand.pushes == ["failed closed", "connecting", "recording"] * stand.scale.tries
     assert_pull_untouched(stand, {"closed"})
@@ -303,6 +305,26 @@ async def superior_hears_nothing(stand: Stand) -> None:
     assert_whole(stand)
 
 
+# -- our own machine -----------------------------------------------------------------------------------
+
+
+async def no_descriptor_left(stand: Stand) -> None:
+    """The fault is ours and shows as ours: the camera and the superior are innocent."""
+    scene = stand.scene
+    used = scene.descriptors()
+    first_free = next(number for number in count() if number not in used)
+    soft, hard = resource.prlimit(scene.worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(scene.worker, resource.RLIMIT_NOFILE, (first_free, hard))
+    try:
+        stand.camera.end_all(Cut.RESET)
+        await stand.ended(1 + stand.scale.tries)
+    finally:
+        resource.prlimit(scene.worker, resource.RLIMIT_NOFILE, (soft, hard))
+    await stand.back()
+    assert_tries(stand, ("closed", True), {("local_error", False)})
+    assert_whole(stand)
+
+
 CAMERA: Final[Sequence[Scenario]] = (
     camera_delayed,
     camera_throttled,
@@ -332,7 +354,9 @@ SUPERIOR: Final[Sequence[Scenario]] = (
     superior_stalled,
     superior_throttled,
 )
-LONG_ALONE: Final[Sequence[Scenario]] = (superior_hears_nothing,)
+ALONE: Final[Sequence[Scenario]] = (no_descriptor_left,)
+"""What is done to the whole worker: not beside others that must begin again."""
+LONG: Final[Sequence[Scenario]] = (superior_hears_nothing,)
 """A keepalive of a push may take 30 s: too long for every run."""
 HEAVY_ONES: Final = frozenset({superior_stalled, superior_throttled})
 
@@ -356,7 +380,7 @@ async def play_one(scene: Scene, scenario: Scenario, scale: Scale) -> Outcome:
 async def play(scene: Scene, scenarios: Sequence[Scenario], scale: Scale) -> list[Outcome]:
     """Play all scenarios at once in one worker, beside a neighbour that must notice nothing."""
     async with scene.stand(Scale(RelayBounds())) as neighbour:
-        before, resident, pid = scene.descriptors(), scene.resident(), scene.worker
+        before, resident, pid = len(scene.descriptors()), scene.resident(), scene.worker
         async with asyncio.TaskGroup() as group:
             playing = [
                 group.create_task(play_one(scene, each, scale), name=name_of(each)) for each in scenarios
@@ -374,11 +398,15 @@ async def _judge_rest(scene: Scene, neighbour: Stand, before: tuple[int, int, in
         assert_nothing_ended(neighbour)
         assert scene.worker == pid, "the worker was lost"
         await eventually(
-            lambda: scene.descriptors() == descriptors, within=20, what=f"{descriptors} descriptors again"
+            lambda: len(scene.descriptors()) == descriptors,
+            within=20,
+            what=f"{descriptors} descriptors again",
         )
         assert scene.resident() - resident < RSS_GROWTH
     except AssertionError as error:
         failure = repr(error)
     grown = (scene.resident() - resident) / 1e6
-    seen = f"{neighbour.seen()}; worker {grown:+.0f} MB, {scene.descriptors() - descriptors:+d} descriptors"
+    seen = (
+        f"{neighbour.seen()}; worker {grown:+.0f} MB, {len(scene.descriptors()) - descriptors:+d} descriptors"
+    )
     return Outcome("neighbour in the same worker", seen, failure)

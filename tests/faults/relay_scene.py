@@ -265,9 +265,9 @@ class Scene:
             self.report = await self.sinks.report()
             await asyncio.sleep(LOOK)
 
-    def descriptors(self) -> int:
-        """Return how many files the worker has open."""
-        return len(list(Path(f"/proc/{self.worker}/fd").iterdir()))
+    def descriptors(self) -> set[int]:
+        """Return the files that the worker has open."""
+        return {int(path.name) for path in Path(f"/proc/{self.worker}/fd").iterdir()}
 
     def resident(self) -> int:
         """Return the bytes of memory that the worker holds."""
