@@ -17,7 +17,7 @@ from adapters.base import RtspTarget, SourceKey, Transport
 from gateway.relay.protocol import RelayEnded, WorkerLost
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
 from tests.fakes.camera import quiet_ports
-from tests.faults.relay_scene import BACK, LIGHT, Outcome, Scene
+from tests.faults.relay_scene import BACK, LIGHT, Outcome, Scene, told
 from tests.waiting import eventually
 
 BOUNDS: Final = RelayBounds(
@@ -194,7 +194,7 @@ async def isolation(scene: Scene, *, count: int, steps: int, seed: int) -> Outco
         await crowd.all_flow()
         crowd.assert_isolated()
     except (AssertionError, TimeoutError) as error:
-        failure = repr(error)
+        failure = told(error)
     acts = ", ".join(f"{number} {name}" for name, number in sorted(churn.done.items()))
     seen = f"seed {seed}: {acts}; {crowd.total('packets')} packets, {crowd.total('foreign')} foreign"
     return Outcome(f"isolation of {count} streams in churn", seen, failure)
@@ -219,7 +219,7 @@ async def workers_killed(scene: Scene, *, count: int, rounds: int, every: float)
         assert crowd.causes() == {"worker_lost"}, crowd.causes()
         await eventually(lambda: _own_descriptors() <= descriptors, what=f"{descriptors} descriptors again")
     except (AssertionError, TimeoutError) as error:
-        failure = repr(error)
+        failure = told(error)
     seen = f"{len(killed)} workers killed, {crowd.total('packets')} packets, {crowd.total('foreign')} foreign"
     return Outcome(f"workers killed every {every:g} s, {count} streams", seen, failure)
 

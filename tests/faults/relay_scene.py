@@ -37,6 +37,10 @@ LIGHT: Final = 400
 """Bytes of an ordinary picture: about 130 kbit/s."""
 HEAVY: Final = 20_000
 """The same of a stream that fills a sink's queue within seconds: about 5 Mbit/s."""
+PATIENCE: Final = 180.0
+"""Seconds within which a fault is noticed so many times as asked for, whatever the bounds."""
+PUSHED_AGAIN: Final = ["idle", "connecting", "recording"]
+"""What a push says when its pull ends and plays again."""
 LOOK: Final = 0.2
 """Seconds between two looks at what has arrived."""
 BACK: Final = 60.0
@@ -169,13 +173,15 @@ class Stand:
 
     async def ended(self, count: int = 1) -> None:
         """Wait until pulls have ended so many times."""
-        await eventually(lambda: len(self.ends) >= count, within=BACK, what=f"{count} ends of {self.number}")
+        await eventually(
+            lambda: len(self.ends) >= count, within=PATIENCE, what=f"{count} ends of {self.number}"
+        )
 
     async def failed(self, count: int = 1) -> None:
         """Wait until pushes have failed so many times."""
         await eventually(
             lambda: sum(state.startswith("failed") for state in self.pushes) >= count,
-            within=BACK,
+            within=PATIENCE,
             what=f"{count} failed pushes of {self.number}",
         )
 
@@ -299,9 +305,37 @@ async def relay_scene(*, workers: int = 1) -> AsyncIterator[Scene]:
                 watching.cancel()
 
 
+def assert_nothing_ended(stand: Stand) -> None:
+    """Assert that neither pull nor push noticed, and no picture was lost."""
+    assert (stand.ends, stand.gaps, stand.pushes) == ([], [], [])
+    assert stand.arrived["records"] == 1
+    assert_whole(stand)
+
+
+def assert_whole(stand: Stand) -> None:
+    """Assert that whatever arrived by one connection is without a hole and its own."""
+    wrong = {name: stand.arrived.get(name, 0) for name in ("foreign", "unframed", "missing", "torn")}
+    assert not any(wrong.values()), wrong
+
+
+def assert_tries(stand: Stand, first: tuple[str, bool], later: set[tuple[str, bool]]) -> None:
+    """Assert how the pull that played ended, and each try after it; the push only ever followed the pull."""
+    assert stand.ends[0] == first, stand.ends
+    assert set(stand.ends[1:]) <= later, stand.ends
+    assert not any(state.startswith("failed") for state in stand.pushes), stand.pushes
+    assert stand.pushes[-3:] == PUSHED_AGAIN, stand.pushes
+
+
 def name_of(scenario: Scenario) -> str:
     """Return the name of a scenario as people read it."""
     return getattr(scenario, "__name__", "?").replace("_", " ")
+
+
+def told(error: BaseException) -> str:
+    """Return what an error, or each error of a group, says."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(told(each) for each in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[str]:

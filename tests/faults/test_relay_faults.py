@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.faults.camera_faults import CAMERA, DATAGRAMS
 from tests.faults.relay_crowd import workers_killed
-from tests.faults.relay_scenarios import ALONE, CAMERA, DATAGRAMS, SUPERIOR, play
+from tests.faults.relay_play import play
 from tests.faults.relay_scene import Scale, Scenario, failures, relay_scene
+from tests.faults.superior_faults import ALONE, SUPERIOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

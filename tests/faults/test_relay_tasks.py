@@ -17,7 +17,8 @@ from gateway.relay.protocol import StopRelay as Stop
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
 from gateway.relay.wire import MAX_LINE, decode_event, encode
 from gateway.relay.worker import Worker
-from tests.fakes.fault_proxy import Cut, Door, FaultProxy, fault_proxy
+from tests.fakes.fault_proxy import FaultProxy, fault_proxy
+from tests.fakes.fault_switches import Cut, Door
 from tests.fakes.marked_ends import end_process
 from tests.waiting import eventually
 

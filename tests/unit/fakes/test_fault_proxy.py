@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.fakes.fault_proxy import CHUNK, MOST_WAITING, Cut, Door, FaultProxy, fault_proxy
+from tests.fakes.fault_proxy import CHUNK, MOST_WAITING, FaultProxy, fault_proxy
+from tests.fakes.fault_switches import Cut, Door
 from tests.fakes.udp_fault_proxy import DatagramWay, MediaRoute, udp_fault_proxy
 from tests.waiting import eventually
 
