@@ -92,7 +92,7 @@ class _Direction:
             await asyncio.get_running_loop().sock_sendall(self.sink, piece)
             counts.bytes_passed += len(piece)
             if self.way.rate > 0:
-                await asyncio.sleep(len(piece) / self.way.rate)
+                await asyncio.sleep(self.way.pause(len(piece), asyncio.get_running_loop().time()))
                 await self.way.flows()
         if cut is not None:
             raise _Ended(cut[1])

@@ -4,7 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
+
+CATCH_UP: Final = 0.2
+"""Seconds of a throttled way's time that may be made up for."""
 
 
 class Cut(Enum):
@@ -50,9 +53,11 @@ class Way:
         self.jitter = 0.0
         "Up to so many seconds more; the order is kept, as TCP keeps it."
         self.rate = 0.0
-        "Bytes a second; 0 is unlimited."
+        "Bytes a second, of all connections together; 0 is unlimited."
         self.is_lost = False
         "A black hole that acknowledges: whatever comes, ends included, is thrown away."
+        self._free_at = 0.0
+        "When the next bytes may follow at `rate`."
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._cut: tuple[int, Cut] | None = None
@@ -81,6 +86,11 @@ class Way:
     def due(self, now: float, chance: Random) -> float:
         """Return when what is read at `now` may go on."""
         return now + self.delay + chance.uniform(0.0, self.jitter)
+
+    def pause(self, count: int, now: float) -> float:
+        """Return the seconds to wait behind `count` bytes; what a late wake-up cost is made up for."""
+        self._free_at = max(self._free_at, now - CATCH_UP) + count / self.rate
+        return self._free_at - now
 
     def take_cut(self, data: bytes) -> tuple[int, Cut] | None:
         """Return behind how many bytes of `data` to end the connection, and how; forget that."""

@@ -20,7 +20,7 @@ import uvloop
 
 from tests.fakes.marked_stream import Judge, MarkedStream, sdp
 
-RATE: Final = 25
+RATE: Final = 15
 """Pictures a second."""
 LATE: Final = 2.0
 """Seconds that a camera goes on sending by UDP after its RTSP connection ended: it has not noticed yet."""

@@ -22,7 +22,7 @@ async def camera_delayed(stand: Stand) -> None:
 
 
 async def camera_throttled(stand: Stand) -> None:
-    stand.camera.to_client.rate = 10_000
+    stand.camera.to_client.rate = 6_000
     await stand.more_pictures(stand.scale.pictures // 2)
     stand.camera.heal()
     await stand.back()

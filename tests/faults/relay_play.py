@@ -22,6 +22,8 @@ from tests.faults.relay_scene import (
 from tests.faults.superior_faults import HEAVY_ONES
 from tests.waiting import eventually
 
+UNHURRIED: Final = RelayBounds(media_gap=10.0)
+"""Bounds of the neighbour: what a busy machine costs it is no gap."""
 RSS_GROWTH: Final = 60_000_000
 """Bytes that the worker may have grown by when all is over."""
 
@@ -44,7 +46,7 @@ async def play_one(scene: Scene, scenario: Scenario, scale: Scale) -> Outcome:
 
 async def play(scene: Scene, scenarios: Sequence[Scenario], scale: Scale) -> list[Outcome]:
     """Play all scenarios at once in one worker, beside a neighbour that must notice nothing."""
-    async with scene.stand(Scale(RelayBounds())) as neighbour:
+    async with scene.stand(Scale(UNHURRIED)) as neighbour:
         before, resident, pid = len(scene.descriptors()), scene.resident(), scene.worker
         async with asyncio.TaskGroup() as group:
             playing = [

@@ -34,8 +34,8 @@ from tests.interop.relay_peers import Facts, facts_of
 from tests.waiting import eventually
 
 LIGHT: Final = 400
-"""Bytes of an ordinary picture: about 130 kbit/s."""
-HEAVY: Final = 20_000
+"""Bytes of an ordinary picture: about 80 kbit/s."""
+HEAVY: Final = 30_000
 """The same of a stream that fills a sink's queue within seconds: about 5 Mbit/s."""
 PATIENCE: Final = 180.0
 """Seconds within which a fault is noticed so many times as asked for, whatever the bounds."""
@@ -47,16 +47,16 @@ BACK: Final = 60.0
 """Seconds within which a relay is back after its fault is gone."""
 
 SHORT: Final = RelayBounds(
-    connect=2.0,
-    handshake=4.0,
-    first_media=5.0,
-    media_gap=3.0,
-    media_timeout=6.0,
+    connect=3.0,
+    handshake=6.0,
+    first_media=8.0,
+    media_gap=4.0,
+    media_timeout=8.0,
     reconnect_first=0.3,
     reconnect_longest=2.0,
     teardown=0.5,
     queue_bytes=200_000,
-    sink_stalled=3.0,
+    sink_stalled=6.0,
 )
 """Bounds under which a fault and its end pass within seconds."""
 
@@ -66,11 +66,10 @@ class Scale:
     """How long it goes on."""
 
     bounds: RelayBounds = SHORT
-    pictures: int = 50
+    pictures: int = 40
     "Pictures for which a fault is borne that ends nothing."
     tries: int = 2
     "Tries that must fail before a fault is taken away."
-    is_long: bool = False
 
 
 class Stand:

@@ -89,7 +89,7 @@ async def superior_stalled(stand: Stand) -> None:
 async def superior_throttled(stand: Stand) -> None:
     """A superior that takes less than comes is given whole pictures, from key picture to key picture."""
     bound = stand.scale.bounds.queue_bytes + MAX_PICTURE
-    stand.superior.to_server.rate = 150_000
+    stand.superior.to_server.rate = 200_000
     relays = stand.scene.relays
     await eventually(lambda: relays.counters()[stand.key].dropped_frames > 25, within=30, what="drops")
     assert relays.counters()[stand.key].queue_bytes <= bound
