@@ -33,20 +33,23 @@ async def network(_seed: int) -> Outcomes:
     """Every fault of the network, towards cameras and towards the superior."""
     for scenarios in (CAMERA, DATAGRAMS, (*SUPERIOR, *LONG), ALONE):
         async with relay_scene() as scene:
-            for outcome in await play(scene, scenarios, FULL):
-                yield outcome
+            outcomes = await play(scene, scenarios, FULL)
+        for outcome in outcomes:
+            yield outcome
 
 
 async def workers(_seed: int) -> Outcomes:
     """Workers that are killed again and again under load."""
     async with relay_scene(workers=2) as scene:
-        yield await workers_killed(scene, count=40, rounds=15, every=4.0)
+        outcome = await workers_killed(scene, count=40, rounds=15, every=4.0)
+    yield outcome
 
 
 async def churn(seed: int) -> Outcomes:
     """Isolation, for a minute."""
     async with relay_scene(workers=3) as scene:
-        yield await isolation(scene, count=60, steps=600, seed=seed)
+        outcome = await isolation(scene, count=60, steps=600, seed=seed)
+    yield outcome
 
 
 async def service(_seed: int) -> Outcomes:
