@@ -89,11 +89,12 @@ class Judge:
     missing: int = 0
     "Pictures that are missing between two others."
     torn: int = 0
-    "Times that packets were missing and what came next was not the beginning of a picture."
+    "Times that packets were missing and it was not whole pictures."
     unframed: int = 0
     "Frames that are no RTP of ours."
     _sequence: int = -1
     _number: int = -1
+    _is_ended: bool = True
 
     def counts(self) -> dict[str, int]:
         """Return the counts by name."""
@@ -107,9 +108,11 @@ class Judge:
         self.packets += 1
         sequence = int.from_bytes(packet[2:4], "big")
         kind = packet[12] & 0x1F
-        if self._sequence >= 0 and sequence != (self._sequence + 1) % 65536 and kind != 6:
+        is_next = self._sequence < 0 or sequence == (self._sequence + 1) % 65536
+        if not is_next and (kind != 6 or not self._is_ended):
             self.torn += 1
         self._sequence = sequence
+        self._is_ended = packet[1] & 0x80 != 0
         if kind in (7, 8):
             return
         marks = _MARK.findall(packet, 12)
