@@ -251,7 +251,7 @@ class RelayConfig(Section):
     low_bitrate: int = Field(default=0, ge=0, le=200_000_000)
     "Bits a second; a source that delivers less for a minute is degraded (`bitrate_low`). 0: never."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
-    reconnect_longest: float = Field(default=60.0, gt=0, le=3600)
+    reconnect_longest: float = Field(default=45.0, gt=0, le=3600)
 
     @model_validator(mode="after")
     def _waits_grow(self) -> Self:

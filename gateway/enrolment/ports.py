@@ -86,7 +86,7 @@ class PullRules:
     "Before the second try of a source that gave no picture; doubled each round, spread by a quarter."
     retry_longest: float = 300.0
     "The longest such wait of a source that never connected."
-    reconnect_longest: float = 60.0
+    reconnect_longest: float = 45.0
     "The longest such wait of a connected source whose endpoints all fail."
     refused_rest: float = 1800.0
     "Before another try where the device does not take us and nothing counts its refusals."

@@ -29,7 +29,7 @@ class RelayBounds:
     "Bits a second, likewise: what one source may cost its neighbours in the same worker."
     reconnect_first: float = 1.0
     "Seconds before the second try of a pull or a push; doubled each time, spread by a quarter."
-    reconnect_longest: float = 60.0
+    reconnect_longest: float = 45.0
     "The longest such wait."
     teardown: float = 2.0
     "Seconds that the answer to TEARDOWN is waited for."

@@ -1,0 +1,1 @@
+"""Tests of the fakes that are programs of their own."""
