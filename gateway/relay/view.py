@@ -10,6 +10,7 @@ from gateway.relay.protocol import (
     FirstKeyFrame,
     MediaGapClosed,
     MediaGapOpened,
+    PictureFormatSeen,
     Playing,
     RelayCounters,
     RelayEnded,
@@ -18,6 +19,7 @@ from gateway.relay.protocol import (
     SinkState,
     SinkStateChanged,
     SourceEvent,
+    StreamFound,
     VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec
@@ -32,6 +34,8 @@ _SUMMED: Final = frozenset(
         "dropped_frames",
         "drops",
         "sessions",
+        "lost_packets",
+        "discontinuities",
     }
 )
 
@@ -67,7 +71,7 @@ class RelaySnapshot:
     codec: str
     transport: Transport | None
     width: int
-    "Pixels as decoded at verification; 0 when not decoded."
+    "Pixels as decoded at verification or as the parameter sets say, the newest; 0 when not known."
     height: int
     in_gap: bool
     "Whether a gap in the media is open."
@@ -121,11 +125,12 @@ class RelayView:
                 self.sink_cause = event.cause
             case MediaGapOpened() | MediaGapClosed():
                 self.in_gap = isinstance(event, MediaGapOpened)
-            case FirstKeyFrame():
-                self.width, self.height = event.width, event.height
+            case FirstKeyFrame() | PictureFormatSeen():
+                # A session that decodes nothing leaves the size to the parameter sets.
+                self.width, self.height = event.width or self.width, event.height or self.height
             case CodecChanged():
                 self.codec = event.after
-            case VerificationFinished():
+            case VerificationFinished() | StreamFound():
                 pass
 
     def lose_worker(self) -> None:

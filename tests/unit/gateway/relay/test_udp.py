@@ -53,7 +53,7 @@ class Bench:
         port = self.sender.getsockname()[1]
         ports = (port, port + 1) if known_ports else None
         track = Track(None, "", Transport.UDP, local_port=self.port, server_ports=ports, ssrc=ssrc)
-        walker = ChunkWalker(0, {0, 1}, 96, lambda _: Head.KEY)
+        walker = ChunkWalker(0, {0, 1}, 96, lambda _, before: Head.KEY)
         self.media.start((track,), walker, self.tick)
 
     def fail(self, error: Exception) -> None:
