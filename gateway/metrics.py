@@ -50,6 +50,14 @@ class Metrics:
             "Pull sessions begun, the first of each relay included",
             registry=self.registry,
         )
+        self.relay_lost = Counter(
+            "muster_relay_lost_packets", "Video packets that never came from sources", registry=self.registry
+        )
+        self.relay_discontinuities = Counter(
+            "muster_relay_discontinuities",
+            "Jumps, restarts and changes of streams under way",
+            registry=self.registry,
+        )
         self.worker_restarts = Counter(
             "muster_worker_restarts", "Relay worker processes replaced", registry=self.registry
         )
@@ -82,6 +90,8 @@ class Metrics:
             (self.relay_dropped, "dropped_frames"),
             (self.relay_drops, "drops"),
             (self.relay_sessions, "sessions"),
+            (self.relay_lost, "lost_packets"),
+            (self.relay_discontinuities, "discontinuities"),
         )
 
     def show_sources(self, by_status: Mapping[Displayed, int]) -> None:
