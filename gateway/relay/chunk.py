@@ -68,7 +68,7 @@ class Run:
     "Those of `pictures` that are key pictures."
     video_packets: int
     before: list[int]
-    "Of each of `pictures`, the video packets of this run in front of it."
+    "Of each of `pictures`, the video packets of this run in front of it, `foreign` ones left out."
     foreign: int = 0
     "Packets on the video's channel with another payload type, as far as they were looked at."
     is_foreign: bool = False
@@ -185,7 +185,7 @@ class ChunkWalker:
             self._before = (self._timestamp, self._row, run.foreign)
             self._timestamp, self._head = timestamp, Head.UNDECIDED
             run.pictures.append(at)
-            run.before.append(run.video_packets)
+            run.before.append(run.video_packets - run.foreign)
         self._row = 0
         with memoryview(buffer) as view:
             head = self._head = self._classify(payload_of(view[at + HEADER : after]), self._head)
@@ -207,8 +207,8 @@ class ChunkWalker:
         if self._deciding and run.pictures and at - run.pictures[-1] <= MAX_HELD:
             # Hold this picture's head back: a sink that waits for a key picture needs it whole.
             run.end = run.next = run.pictures.pop()
-            run.video_packets = run.before.pop()
             self._timestamp, self._row, run.foreign = self._before
+            run.video_packets = run.before.pop() + run.foreign
             self._deciding = False
 
 

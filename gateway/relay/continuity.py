@@ -35,7 +35,7 @@ class Finding(StrEnum):
     PACKETS_LOST = "packets_lost"
     "The sequence passed over some numbers: over TCP, the camera's encoder was faster than its network."
     PACKETS_REPEATED = "packets_repeated"
-    "More packets than numbers: sent twice, out of order, or another payload type with numbers of its own."
+    "More packets than numbers: sent twice, or out of order."
     SEQUENCE_JUMPED = "sequence_jumped"
     TIMESTAMP_JUMPED_FORWARD = "timestamp_jumped_forward"
     TIMESTAMP_JUMPED_BACK = "timestamp_jumped_back"
@@ -135,15 +135,13 @@ class Continuity:
         self._sequence = 0
         self._timestamp = 0
         self.packets = 0
-        "Video packets of the session up to now; whoever passes over a run without pictures adds to it."
+        "Video packets of the session up to now, foreign ones left out: as a rule they have numbers of their own."
+        # Whoever passes over a run without pictures adds to it, and shows it where it would exceed `still_at`.
         self.still_at = STILL
-        "The number of `packets` from which on such runs shall be shown, too."
         self._at_picture = 0
         "`packets` in front of the last picture."
         self._at = 0.0
         "When the last picture began to arrive, monotonic."
-        self._foreign = 0
-        "Packets of another payload type since the last picture."
         self._foreign_told = self._changed_told = False
 
     def take(self, chunk: MediaChunk, run: Run) -> list[Seen]:
@@ -163,14 +161,14 @@ class Continuity:
                 packets,
                 chunk.at,
             )
-            self.still_at, self._foreign = packets + STILL, 0
-        self.packets += run.video_packets
+            self.still_at = packets + STILL
+        self.packets += run.video_packets - run.foreign
         if run.foreign:
             self._take_foreign(chunk, run, seen)
         if self.packets > self.still_at:
             # Once, until another picture begins.
             self.still_at = sys.maxsize
-            if not self._changed_told and self._ssrc >= 0:
+            if self._ssrc >= 0:
                 seen.append(Seen(Finding.TIMESTAMP_STANDS_STILL, len(chunk.data), f"at {self._timestamp}"))
         return seen
 
@@ -187,7 +185,7 @@ class Continuity:
         missing = step - 0x10000 if step >= 0x8000 else step
         moved = (timestamp - self._timestamp + 0x80000000) % 0x100000000 - 0x80000000
         seconds = moved / self._clock_rate
-        has_jumped = not -MAX_MISORDER - self._foreign <= missing <= MAX_DROPOUT
+        has_jumped = not -MAX_MISORDER <= missing <= MAX_DROPOUT
         is_back, is_forward = seconds < -REORDERING, seconds > FORWARD + max(elapsed, 0.0)
         if has_jumped and (is_back or is_forward):
             detail = f"sequence by {missing}, timestamp by {seconds:.1f} s"
@@ -205,7 +203,6 @@ class Continuity:
             seen.append(Seen(Finding.TIMESTAMP_JUMPED_BACK, offset, f"by {seconds:.1f} s"))
 
     def _take_foreign(self, chunk: MediaChunk, run: Run, seen: list[Seen]) -> None:
-        self._foreign += run.foreign
         if not self._foreign_told:
             self._foreign_told = True
             seen.append(Seen(Finding.PAYLOAD_TYPE_FOREIGN, len(chunk.data)))
