@@ -48,6 +48,8 @@ class Finding(StrEnum):
     "Packets of another payload type among the video's."
     PAYLOAD_TYPE_CHANGED = "payload_type_changed"
     "Nothing but packets of another payload type, without a new description."
+    CODEC_CHANGED = "codec_changed"
+    "The source's new description names another codec than the last."
     PICTURE_FORMAT_CHANGED = "picture_format_changed"
     "Another size or profile in the parameter sets of a key picture."
     PARAMETER_SETS_CHANGED = "parameter_sets_changed"
@@ -97,6 +99,8 @@ POLICIES: Final[Mapping[Finding, Do]] = MappingProxyType(
         Finding.SSRC_CHANGED: _NEW_STREAM,
         Finding.PAYLOAD_TYPE_CHANGED: _NEW_STREAM,
         Finding.PICTURE_FORMAT_CHANGED: _NEW_STREAM | Do.DESCRIBE,
+        # Takers end with each session anyway; told as `CodecChanged`, which names both.
+        Finding.CODEC_CHANGED: Do.COUNT,
         Finding.PAYLOAD_TYPE_FOREIGN: Do.TELL,
         Finding.PARAMETER_SETS_CHANGED: Do.TELL | Do.DESCRIBE,
         Finding.PARAMETER_SETS_UNDESCRIBED: Do.DESCRIBE,
@@ -150,27 +154,27 @@ class Continuity:
         for offset, before in zip(chunk.pictures, run.before, strict=True):
             line = sequence, timestamp, ssrc = _LINE.unpack_from(chunk.data, offset + _LINE_AT)
             packets = self.packets + before
+            if packets > self.still_at:
+                self._find_still(offset, seen)
             step = (sequence - self._sequence - packets + self._at_picture) & 0xFFFF
             ahead = (timestamp - self._timestamp) & 0xFFFFFFFF
             if step or ahead > self._calm or ssrc != self._ssrc:
                 self._compare(line, step, chunk.at - self._at, offset, seen)
                 self._ssrc = ssrc
-            self._sequence, self._timestamp, self._at_picture, self._at = (
-                sequence,
-                timestamp,
-                packets,
-                chunk.at,
-            )
-            self.still_at = packets + STILL
+            self._sequence, self._timestamp, self._at = sequence, timestamp, chunk.at
+            self._at_picture, self.still_at = packets, packets + STILL
         self.packets += run.video_packets - run.foreign
         if run.foreign:
             self._take_foreign(chunk, run, seen)
         if self.packets > self.still_at:
-            # Once, until another picture begins.
-            self.still_at = sys.maxsize
-            if self._ssrc >= 0:
-                seen.append(Seen(Finding.TIMESTAMP_STANDS_STILL, len(chunk.data), f"at {self._timestamp}"))
+            self._find_still(len(chunk.data), seen)
         return seen
+
+    def _find_still(self, offset: int, seen: list[Seen]) -> None:
+        """Say once, until another picture begins, that none does."""
+        self.still_at = sys.maxsize
+        if self._ssrc >= 0:
+            seen.append(Seen(Finding.TIMESTAMP_STANDS_STILL, offset, f"at {self._timestamp}"))
 
     def _compare(
         self, line: tuple[int, int, int], step: int, elapsed: float, offset: int, seen: list[Seen]

@@ -82,19 +82,21 @@ class KeyFrameCollector:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
+        self.takes_groups = False
+        "Whether what follows is cut out, too, up to the next start: intra refresh needs many pictures for a whole one."
 
     def take(self, chunk: MediaChunk) -> bytes | None:
         """Take in the next run; return a key picture's frames once its end is known, else None.
 
-        A picture ends where the next begins. One longer than `MAX_KEY_FRAME` is given up.
+        A picture ends where the next begins. What is longer than `MAX_KEY_FRAME` is given up.
         """
         if not self._parts:
             if not chunk.keys:
                 return None
             chunk = chunk.since(chunk.keys[0])
-            ends = chunk.pictures[1:]
+            ends = chunk.keys[1:] if self.takes_groups else chunk.pictures[1:]
         else:
-            ends = chunk.pictures
+            ends = chunk.keys if self.takes_groups else chunk.pictures
         self._parts.append(chunk.data[: ends[0]] if ends else chunk.data)
         self._size += len(self._parts[-1])
         if ends:
@@ -120,7 +122,7 @@ class Decoded:
 
 
 def decode(frames: bytes, channel: int, chosen: Format) -> Decoded:
-    """Decode one key picture; blocks for some 10 ms, so call it in a thread.
+    """Decode one key picture, or the first whole one of a group; blocks for some 10 ms or more: call it in a thread.
 
     Args:
         frames: interleaved frames as `KeyFrameCollector` returns them.
@@ -143,12 +145,15 @@ def decode(frames: bytes, channel: int, chosen: Format) -> Decoded:
         assert isinstance(context, VideoCodecContext)
         context.thread_count = 1
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        pictures = [*context.decode(av.Packet(data)), *context.decode(None)]
+        packets = (
+            [av.Packet(data)] if chosen.encoding == "JPEG" else [*context.parse(data), *context.parse(b"")]
+        )
+        for packet in [*packets, None]:
+            for picture in context.decode(packet):
+                if not picture.is_corrupt and picture.width and picture.height:
+                    return Decoded(picture.width, picture.height)
     except av.error.FFmpegError as error:
         raise ValueError(f"not decodable: {error.strerror}") from error
-    for picture in pictures:
-        if not picture.is_corrupt and picture.width and picture.height:
-            return Decoded(picture.width, picture.height)
     raise ValueError("the decoder gave no whole picture")
 
 

@@ -183,6 +183,7 @@ class RelaySession:
     def _note_codec(self, stream: StreamInfo) -> None:
         before, self._totals.codec = self._totals.codec, stream.codec
         if before not in ("", stream.codec):
+            self._totals.discontinuities += 1
             self._reporter.report(CodecChanged(*self._reporter.times(), before, stream.codec))
 
     def _begin(self, playing: rtsp.Playing) -> None:

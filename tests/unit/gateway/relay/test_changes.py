@@ -228,11 +228,9 @@ def foreign_alone(frames: list[bytes], rest: list[bytes]) -> list[bytes]:
 
 
 def standing(frames: list[bytes], rest: list[bytes]) -> list[bytes]:
-    last = frames[-1]
-    return frames + [
-        edited(last, sequence=sequence(last) + 1 + n)[:16].replace(last[2:4], b"\x00\x0c", 1)
-        for n in range(STILL)
-    ]
+    empty = b"$\x00\x00\x0c" + frames[-1][4:16]
+    still = [edited(empty, sequence=sequence(empty) + 1 + number) for number in range(STILL)]
+    return [*frames, *still, *moved(rest, sequence=STILL)]
 
 
 def missing(frames: list[bytes], rest: list[bytes]) -> list[bytes]:
