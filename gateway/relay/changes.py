@@ -67,6 +67,12 @@ class Changes:
             self._forgets = False
             self._fanout.forget()
         seen = continuity.take(chunk, run)
+        if self._is_calm and not (seen or chunk.keys):
+            return chunk
+        return self._look(seen, chunk)
+
+    def _look(self, seen: list[Seen], chunk: MediaChunk) -> MediaChunk | None:
+        """Look for parameter sets, and act on all that is found up to what ends the session."""
         formats: list[tuple[int, PictureFormat]] = []
         if chunk.keys or self._parameters.is_open:
             seen = sorted((*seen, *self._parameters.take(chunk)), key=lambda each: each.offset)

@@ -20,10 +20,8 @@ _DECODERS: Final = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}
 # What may stand before a picture's first slice, parameter sets aside: SEI, delimiter, ends of sequence and stream,
 # filler, SPS extension, prefix and subset SPS of the scalable kinds.
 _H264_BEFORE_SLICES: Final = frozenset({nal.H264_SEI, nal.H264_PPS, 9, 10, 11, 12, 13, 14, 15})
-_H264_SLICES: Final = frozenset(bytes((importance << 5 | nal.H264_SLICE,)) for importance in range(4))
-_H264_FRAGMENTS: Final = frozenset(
-    bytes((importance << 5 | nal.H264_FU_A, 0x80 | nal.H264_SLICE)) for importance in range(4)
-)
+_SLICE_BEGINS: Final = 0x80 | nal.H264_SLICE
+"""Start bit and type of a fragmented slice in its FU header (RFC 6184, 5.8)."""
 _H265_BEFORE_SLICES: Final = frozenset(range(nal.H265_VPS, 41))
 
 
@@ -38,10 +36,17 @@ def _h264_head(payload: memoryview, before: Head) -> Head:
     Two kinds of picture without IDR are starts all the same: one with a recovery point (open groups of pictures,
     intra refresh), and an intra picture with parameter sets before it.
     """
-    first = bytes(payload[:2])
-    if before is not Head.PARAMETERS and (first[:1] in _H264_SLICES or first in _H264_FRAGMENTS):
-        # Most pictures, told quickly.
+    # Most pictures by far begin like these, so they are told quickly.
+    kind = payload[0] & 0x1F if len(payload) > 1 else 0
+    if kind == nal.H264_SEI:
+        return Head.KEY if nal.holds_recovery_point(payload[1:]) else before
+    is_slice = kind == nal.H264_SLICE or (kind == nal.H264_FU_A and payload[1] & 0x9F == _SLICE_BEGINS)
+    if is_slice and before is not Head.PARAMETERS:
         return Head.OTHER
+    return _h264_head_of_units(payload, before)
+
+
+def _h264_head_of_units(payload: memoryview, before: Head) -> Head:
     # The rest of a fragmented SEI message tells no more than its beginning.
     head = before if nal.fragment_kind("H264", payload) in _H264_BEFORE_SLICES else Head.OTHER
     for kind, content in nal.h264_units(payload):
