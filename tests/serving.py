@@ -10,6 +10,7 @@ from adapters.base import SourceKey
 from catalog.access import AccessEntry, AccessLog, Role
 from catalog.credentials import Vault
 from catalog.database import Database
+from catalog.sources import SourceUnknown
 from gateway.api.access_recorder import AccessRecorder
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
@@ -39,9 +40,12 @@ class Asked:
 
     sources: list[int] = field(default_factory=list)
     obstacle: str | None = None
+    is_unknown: bool = False
 
     async def start(self, source_id: int) -> str | None:
         self.sources.append(source_id)
+        if self.is_unknown:
+            raise SourceUnknown(f"source {source_id}")
         return self.obstacle
 
 

@@ -11,8 +11,10 @@ holds the source: `ServerSession` there begins with exactly this request.
         write(door.bytes_to_send())
         ...                                           # events: Wanted -> prove, then admit or refuse; again
 
-After `Ended` the owner peeks and reads off once more before it closes: a socket closed over unread
-bytes is reset, and the client never sees the last answer.
+A peek that is woken by fewer than `needed` bytes has met the end of a client that left: `close`.
+Whoever set SO_RCVLOWAT sets it back to 1 before the socket goes on. After `Ended` the owner peeks and
+reads off once more before it closes: a socket closed over unread bytes is reset, and the client never
+sees the last answer.
 """
 
 import re

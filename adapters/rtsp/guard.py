@@ -36,6 +36,7 @@ _TIME: Final = struct.Struct(">Q")
 _RANDOM: Final = 8
 _SEAL: Final = 16
 _NONCE: Final = re.compile(rf"[0-9a-f]{{{2 * (_TIME.size + _RANDOM + _SEAL)}}}")
+_SHA_256_LENGTH: Final = 64
 _NC: Final = re.compile(r"[0-9A-Fa-f]{8}")
 
 
@@ -116,10 +117,12 @@ class Authorization:
     uri: str
     response: str = field(repr=False)
     algorithm: str = "MD5"
-    "One of `ALGORITHMS`."
+    "One of `ALGORITHMS`: as named, else as the length of the response tells."
     count: str | None = None
     "The `nc` as sent; None in the form of RFC 2069, which GStreamer and live555 use whatever qop is offered."
     cnonce: str = ""
+    is_algorithm_guessed: bool = False
+    "It is not the MD5 that a missing name stands for."
 
     @property
     def user(self) -> str:
@@ -156,7 +159,8 @@ def parse_authorization(value: str, *, peer: str = "") -> Authorization:
     if len(answers) != 1 or len({name for name, _ in answers[0].parameters}) < len(answers[0].parameters):
         raise RemoteProtocolError("malformed Authorization", peer=peer)
     found = dict(answers[0].parameters)
-    algorithm, qop = found.get("algorithm", "MD5").upper(), found.get("qop")
+    by_length = "SHA-256" if len(found.get("response", "")) == _SHA_256_LENGTH else "MD5"
+    algorithm, qop = found.get("algorithm", by_length).upper(), found.get("qop")
     names = ["username", "realm", "nonce", "uri", "response", *(["nc", "cnonce"] if qop is not None else [])]
     missing = [name for name in names if name not in found]
     if missing:
@@ -174,6 +178,7 @@ def parse_authorization(value: str, *, peer: str = "") -> Authorization:
         algorithm,
         found["nc"] if qop is not None else None,
         found["cnonce"] if qop is not None else "",
+        "algorithm" not in found and algorithm != "MD5",
     )
 
 
@@ -223,13 +228,15 @@ class Guard:
             now: monotonic seconds.
 
         Raises:
-            RemoteProtocolError: right, but for a form of the uri that is not accepted here.
+            RemoteProtocolError: right, but deviating in a way that is not accepted here.
         """
         expected = authorization.expected(request.method, password or self._nonces.decoy)
         response = authorization.response.lower().encode("latin-1", "replace")
         is_right = hmac.compare_digest(expected.encode(), response) and authorization.realm == REALM
         if password is None or not is_right or not self._is_for(authorization.uri, request.uri):
             return Verdict.WRONG
+        if authorization.is_algorithm_guessed:
+            self._leniency.meet(Quirk.DIGEST_ALGORITHM_UNNAMED)
         count = None if authorization.count is None else int(authorization.count, 16)
         if not self._nonces.spend(authorization.nonce, self._address, count, now):
             return Verdict.STALE

@@ -28,6 +28,7 @@ class Quirk(StrEnum):
     KEEPALIVE_REFUSED = "keepalive_refused"
     DIGEST_URI_FORM = "digest_uri_form"
     DIGEST_URI_AGGREGATE = "digest_uri_aggregate"
+    DIGEST_ALGORITHM_UNNAMED = "digest_algorithm_unnamed"
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,12 @@ POLICIES: Final[Mapping[Quirk, Policy]] = MappingProxyType(
             "stream, so the track of it is granted",
             "live555, thus VLC, which always hashes its base URL",
             "digest_uri_aggregate.txt",
+        ),
+        Quirk.DIGEST_ALGORITHM_UNNAMED: Policy(
+            "an Authorization was computed with SHA-256 and names no algorithm, which would mean MD5 "
+            "(RFC 7616, 3.4); the length of the response tells",
+            "aiortsp 1.4",
+            "digest_algorithm_unnamed.txt",
         ),
     }
 )

@@ -17,7 +17,7 @@ from adapters.base import Transport
 from adapters.errors import RemoteProtocolError
 from adapters.rtsp.message import Request, Response
 from adapters.rtsp.quirks import Leniency
-from adapters.rtsp.reply import refusal, reply, reply_to_options
+from adapters.rtsp.reply import PUBLIC, refusal, reply, reply_to_options
 from adapters.rtsp.resource import Resource, without_user
 from adapters.rtsp.serving import (
     Departure,
@@ -182,6 +182,12 @@ class ServerSession:
             fields = [("Session", f"{self._id};timeout={DEFAULT_SESSION_TIMEOUT}"), *fields]
         self._out += bytes(reply(request, status, fields, body))
 
+    def _answer_wrong_state(self, request: Request) -> None:
+        """Answer 455 with what would be granted now (RFC 2326, 11.3.6)."""
+        moving = set(ServerTrigger)
+        granted = [m for m in PUBLIC if m not in moving or self._may(ServerTrigger(m))]
+        self._answer(request, 455, [("Allow", ", ".join(granted))])
+
     def _resource(self, request: Request) -> Resource | None:
         """Return what `request` names, or None, answered, where that is not ours."""
         try:
@@ -204,7 +210,11 @@ class ServerSession:
             self._answer(request, 451 if request.body.strip() else 200)
 
     def _describe(self, request: Request) -> None:
-        if self._resource(request) is None:
+        resource = self._resource(request)
+        if resource is None:
+            return
+        if resource.control is not None:
+            self._answer(request, 404)
             return
         accepted = ",".join(request.headers.get_all("Accept")).lower()
         if accepted and not any(kind in accepted for kind in ("application/sdp", "application/*", "*/*")):
@@ -228,7 +238,7 @@ class ServerSession:
         index = self._offer.controls.index(resource.control) if resource.control is not None else 0
         if not self._may(ServerTrigger.SETUP) or index in self._tracks:
             # A track's transport is not changed: nobody does, and its ports are bound.
-            self._answer(request, 455)
+            self._answer_wrong_state(request)
             return
         for offer in offered_transports(request.headers.get("Transport") or ""):
             track = self._grant(index, without_user(request.uri), offer)
@@ -261,7 +271,7 @@ class ServerSession:
         if resource is None:
             return
         if not self._may(ServerTrigger.PLAY):
-            self._answer(request, 455)
+            self._answer_wrong_state(request)
             return
         if resource.control is not None and len(self._tracks) > 1:
             self._answer(request, 460)
@@ -286,7 +296,7 @@ class ServerSession:
 
     def _pause(self, request: Request) -> None:
         if not self._may(ServerTrigger.PAUSE):
-            self._answer(request, 455)
+            self._answer_wrong_state(request)
             return
         was_playing = self.state is ServerState.PLAYING
         self._move(ServerTrigger.PAUSE)
@@ -296,7 +306,7 @@ class ServerSession:
 
     def _teardown(self, request: Request) -> None:
         if not self._may(ServerTrigger.TEARDOWN):
-            self._answer(request, 455)
+            self._answer_wrong_state(request)
             return
         self._answer(request, 200)
         self._move(ServerTrigger.TEARDOWN)

@@ -33,6 +33,7 @@ DEBIAN_PYTHON: Final = "/usr/bin/python3"
 
 PAGE_PORT: Final = 8080
 PLATFORM_PORT: Final = 18560
+RTSP_PORT: Final = 18570
 REPORT_EVERY: Final = 15.0
 READY_WITHIN: Final = 90.0
 COMMAND_WITHIN: Final = 120.0
@@ -60,6 +61,9 @@ base = "cn-2025"
 [api]
 host = "127.0.0.1"
 port = {port}
+
+[rtsp_server]
+port = {rtsp_port}
 
 [status]
 probe_interval = 5
@@ -144,7 +148,9 @@ class Trial:
 
     def _write_files(self, civil_code: str) -> None:
         write_private(
-            self._config, SETTINGS.format(civil_code=json.dumps(civil_code), port=PAGE_PORT), replace=True
+            self._config,
+            SETTINGS.format(civil_code=json.dumps(civil_code), port=PAGE_PORT, rtsp_port=RTSP_PORT),
+            replace=True,
         )
         for log in self._folder.glob("*.log"):
             log.replace(log.with_suffix(".log.old"))

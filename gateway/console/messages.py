@@ -231,6 +231,13 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 # Reasons and obstacles are stable words of the model; these are their readings for people.
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "required": ("应接入", "must connect"),
+    "registered": ("已登记", "registered"),
+    "removed": ("已拆除", "removed"),
+    "rejected": ("不得接入", "rejected"),
+    "always": ("持续转发", "always"),
+    "on_demand": ("按需转发", "on demand"),
+    "off": ("不转发", "off"),
     "gateway_down": ("网关停机", "gateway down"),
     "own_network_down": ("本方网络中断", "our own network is down"),
     "database_away": ("数据库不可用", "database away"),

@@ -198,6 +198,7 @@ def _show(page: Page) -> Handler:
             asked=defaultdict(str, asked),
             link=_link(request),
             kinds=_kinds(services, language),
+            places=_places(services, language),
             problem=problem,
             kind=None if problem is None else KINDS[problem.code],
             **parts,
@@ -250,6 +251,14 @@ def _kinds(services: ApiServices, language: str) -> dict[str, str]:
     """Return the titles of the place classes that the profile here knows."""
     classes = jurisdiction_of(services.config).effective().place_classes
     return {item.code: item.title.en if language == "en" else item.title.zh for item in classes}
+
+
+def _places(services: ApiServices, language: str) -> dict[str, str]:
+    """Return the titles of the location types, permitted or not, that the profile here knows."""
+    profile = jurisdiction_of(services.config).effective()
+    titles = {item.value: item.title for item in profile.location_types}
+    titles |= {item.value: item.title for item in profile.forbidden_locations}
+    return {value: title.en if language == "en" else title.zh for value, title in titles.items()}
 
 
 def _link(request: web.Request) -> Callable[..., str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from adapters.base import SourceKey
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, LocalResourcesExhausted
 from adapters.rtsp.server import ServerSession
 from adapters.rtsp.serving import (
     Departure,
@@ -23,11 +23,12 @@ from adapters.rtsp.serving import (
 from gateway.clock import Clock
 from gateway.relay.chunk import MediaChunk
 from gateway.relay.connection import RtspConnection
+from gateway.relay.datagrams import DatagramOutlet
 from gateway.relay.fanout import Channels, Fanout, Stream
 from gateway.relay.outlet import Outlet, configure
 from gateway.relay.protocol import Event, ReaderLeft, ServeReader
 from gateway.relay.queue import SinkQueue
-from gateway.relay.reader import SharedBuffer
+from gateway.relay.session import Shared
 from gateway.relay.spec import RelaySpec
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class ServedClient:
         order: who it is and what it sent so far.
         spec: of the source; its code is the stream's only name here.
         fanout: the source's takers.
-        shared: the worker's receive buffer.
+        shared: the worker's receive buffer, and its ports for media over UDP.
         send: is told `ReaderLeft`.
         clock: tells the event's times.
     """
@@ -53,7 +54,7 @@ class ServedClient:
         order: ServeReader,
         spec: RelaySpec,
         fanout: Fanout,
-        shared: SharedBuffer,
+        shared: Shared,
         send: Callable[[Event], None],
         clock: Clock,
     ) -> None:
@@ -65,8 +66,11 @@ class ServedClient:
         self._queue = SinkQueue(spec.bounds.queue_bytes, spec.bounds.queue_seconds)
         self._outlet = Outlet(self._queue, spec.bounds.sink_stalled, order.peer)
         self._connection: Final[RtspConnection[ServerEvent]] = RtspConnection(
-            shared, order.peer, self._on_event, on_room=self._outlet.flush
+            shared.buffer, order.peer, self._on_event, on_room=self._outlet.flush
         )
+        self._ports = shared.ports
+        self._datagrams: DatagramOutlet | None = None
+        self._session: ServerSession | None = None
         self._stream: Stream | None = None
         self._cause = ""
         self._played_at: float | None = None
@@ -89,21 +93,27 @@ class ServedClient:
             self._cause = self._cause or error.cause
         finally:
             self._fanout.remove(self)
-            self._outlet.close()
-            self._connection.finish()
             self._tell()
+            self._outlet.close()
+            if self._datagrams is not None:
+                self._datagrams.close()
+            self._connection.finish()
 
     def _begin(self, stream: Stream, now: float) -> None:
         code = self._spec.source_code
-        session = ServerSession(self._order.peer, f"/{code}", Offer.of(code, stream.media), self, now=now)
-        self._connection.start(session)
+        offer = Offer.of(code, stream.media)
+        self._session = ServerSession(self._order.peer, f"/{code}", offer, self, now=now)
+        self._connection.start(self._session)
         self._connection.feed(b64decode(self._order.received))
 
     # -- as a taker --------------------------------------------------------------------------------
 
     def offer(self, chunk: MediaChunk) -> None:
         """Send `chunk`, let it wait, or drop it."""
-        self._outlet.offer(chunk)
+        if self._datagrams is None:
+            self._outlet.offer(chunk)
+        else:
+            self._datagrams.offer(chunk)
 
     def tick(self, now: float) -> None:
         """Give up a client that takes nothing."""
@@ -116,42 +126,55 @@ class ServedClient:
 
     # -- as the owner of the session ---------------------------------------------------------------
 
-    def bind_ports(self, track: int) -> tuple[int, int] | None:  # noqa: ARG002 - none are bound
-        """Return None: clients are served over TCP."""
-        return None
+    def bind_ports(self, track: int) -> tuple[int, int] | None:
+        """Return our ports for a track over UDP; None where none is free, or the client came over TLS."""
+        local = self._connection.transport.get_extra_info("sockname")
+        remote = self._connection.transport.get_extra_info("peername")
+        if not isinstance(local, tuple) or not isinstance(remote, tuple):
+            # A socket pair: behind it TLS ends, and media beside it would travel in the clear.
+            return None
+        if self._datagrams is None:
+            self._datagrams = DatagramOutlet(self._ports, local[0], remote[0], self._heard)
+        try:
+            return self._datagrams.bind(track)
+        except LocalResourcesExhausted:
+            return None
 
     def position(self, track: int) -> Position | None:  # noqa: ARG002 - the packets tell
         """Return None: the first packets tell."""
         return None
+
+    def _heard(self) -> None:
+        if self._session is not None:
+            self._session.heard(asyncio.get_running_loop().time())
 
     def _on_event(self, event: ServerEvent) -> None:
         now = asyncio.get_running_loop().time()
         match event:
             case PlayStarted(tracks):
                 self._played_at = self._played_at or now
-                channels = self._channels_of(tracks)
-                self._outlet.open(self._connection, channels, self._fanout.replay(now), now)
+                self._play(tracks, now)
             case Paused():
                 self._outlet.close()
+                if self._datagrams is not None:
+                    self._datagrams.pause()
             case Left(reason):
                 self._cause = self._cause or reason.value
                 self._connection.finish()
             case _:
                 pass
 
-    def _channels_of(self, tracks: tuple[ServedTrack, ...]) -> dict[int, int]:
-        """Return which channel of the stream becomes which of the client's."""
-        channels: Channels = self._stream.channels if self._stream is not None else ()
-        mapped: dict[int, int] = {}
-        for track in tracks:
-            if track.channels is not None:
-                mapped |= dict(zip(channels[track.index], track.channels, strict=True))
-        if len(tracks) == len(channels) and all(a == b for a, b in mapped.items()):
-            return {}
-        return mapped
+    def _play(self, tracks: tuple[ServedTrack, ...], now: float) -> None:
+        """Let media go: over the connection, or by datagrams where the client asked for those."""
+        channels = self._stream.channels if self._stream is not None else ()
+        ports = {track.index: track.client_ports for track in tracks if track.client_ports is not None}
+        if self._datagrams is not None:
+            self._datagrams.open(ports, dict(enumerate(channels)))
+            return
+        self._outlet.open(self._connection, _mapped(channels, tracks), self._fanout.replay(now), now)
 
     def _tell(self) -> None:
-        now = self._clock.monotonic()
+        now, sent = self._clock.monotonic(), self._datagrams or self._queue
         self._send(
             ReaderLeft(
                 SourceKey(self._order.source_id),
@@ -160,8 +183,19 @@ class ServedClient:
                 self._clock.now(),
                 self._cause or Departure.CLOSED.value,
                 now - self._played_at if self._played_at is not None else 0.0,
-                self._queue.frames_out,
-                self._queue.bytes_out,
-                self._queue.dropped_frames,
+                sent.frames_out,
+                sent.bytes_out,
+                sent.dropped_frames,
             )
         )
+
+
+def _mapped(channels: Channels, tracks: tuple[ServedTrack, ...]) -> dict[int, int]:
+    """Return which channel of the stream becomes which of the client's; empty when all stay as they are."""
+    mapped: dict[int, int] = {}
+    for track in tracks:
+        if track.channels is not None:
+            mapped |= dict(zip(channels[track.index], track.channels, strict=True))
+    if len(tracks) == len(channels) and all(a == b for a, b in mapped.items()):
+        return {}
+    return mapped

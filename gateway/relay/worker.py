@@ -163,9 +163,7 @@ class Worker:
                 ReaderLeft(order.source_id, order.reader_id, now, now_utc, NO_STREAM, 0.0, 0, 0, 0)
             )
             return
-        client = ServedClient(
-            order, relay.spec, relay.fanout, self._shared.buffer, self._link.send, self._clock
-        )
+        client = ServedClient(order, relay.spec, relay.fanout, self._shared, self._link.send, self._clock)
         name = f"reader {order.reader_id} of {relay.spec.source_code} at {order.peer}"
         tasks.create_task(isolated(name, lambda: client.run(accepted), lambda: None), name=name)
 

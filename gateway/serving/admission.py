@@ -15,6 +15,7 @@ from catalog.credentials import Vault, credential
 from catalog.database import Statements
 from catalog.errors import CatalogError, CredentialUnreadable
 from catalog.model.secret import Secret
+from catalog.sources import SourceUnknown
 from gateway.api.access_recorder import AccessLogFull, AccessRecorder
 from gateway.clock import Clock
 from gateway.serving.grants import Grant, Grants, Viewer
@@ -54,7 +55,11 @@ class OnDemand(Protocol):
     """Begins relays that run only while somebody asks for them."""
 
     async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word."""
+        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+
+        Raises:
+            SourceUnknown: no such source is on the roll of this gateway.
+        """
         ...
 
 
@@ -212,7 +217,11 @@ class Admission:
     async def _require_playing(self, source_id: SourceKey) -> None:
         if self.relays.is_playing(source_id):
             return
-        obstacle = await self.on_demand.start(source_id) if self.on_demand is not None else None
+        try:
+            obstacle = await self.on_demand.start(source_id) if self.on_demand is not None else None
+        except SourceUnknown:
+            # It left the roll since it was found.
+            raise Refused(404, "Not Found") from None
         if obstacle is not None:
             raise Refused(503, "Service Unavailable", retry_after=60)
         deadline = self.clock.monotonic() + PLAYING_WITHIN

@@ -13,6 +13,7 @@ from typing import Final
 
 from adapters.rtsp.door import MAX_MESSAGE, DoorSession, DoorState, Ended, Wanted
 from adapters.rtsp.guard import Nonces
+from gateway.api.limits import FailureLimit
 from gateway.clock import Clock
 from gateway.relay.manager import RelayManager
 from gateway.serving.admission import Account, Admission, Refused
@@ -43,6 +44,8 @@ class Doorway:
     relays: RelayManager
     clock: Clock
     nonces: Nonces = field(default_factory=Nonces)
+    failures: FailureLimit = field(default_factory=FailureLimit)
+    "Wrong passwords by address: who guesses is not heard for a while."
     _here: dict[str, int] = field(default_factory=dict)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_DOOR))
 
@@ -71,6 +74,9 @@ class Doorway:
         host = address[0]
         peer = f"{host}:{address[1]}"
         with accepted, ExitStack() as stack:
+            if self.failures.wait_for(host, self.clock.monotonic()):
+                logger.warning("client %s has failed too often", host, extra={"action": "door_closed"})
+                return
             if self._here.get(host, 0) >= MAX_AT_DOOR_EACH:
                 logger.warning("too many clients of %s at the door", host, extra={"action": "door_crowded"})
                 return
@@ -146,7 +152,11 @@ class Visit:
         admission = self._doorway.admission
         account = await admission.account_of(wanted.username)
         password = account.password if account is not None else None
-        if not self._door.prove(password, self._clock.monotonic()) or account is None:
+        before, now = self._door.wrong_answers, self._clock.monotonic()
+        is_proven = self._door.prove(password, now)
+        if self._door.wrong_answers > before:
+            self._doorway.failures.failed(self._peer.rpartition(":")[0], now)
+        if not is_proven or account is None:
             return
         try:
             await self._let_in(account, wanted.path)

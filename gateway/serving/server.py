@@ -4,9 +4,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from catalog.sources import SourceUnknown
 from gateway.clock import Clock
 from gateway.config import RtspServerConfig
 from gateway.relay.manager import RelayManager
@@ -75,4 +76,6 @@ class RtspServer:
         while True:
             await self.clock.sleep(self.renew_every)
             for source_id in self.relays.readers():
-                await self.on_demand.start(source_id)
+                # One that left the roll is being stopped already.
+                with suppress(SourceUnknown):
+                    await self.on_demand.start(source_id)

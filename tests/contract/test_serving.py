@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from adapters.base import Credential, RtspTarget, SourceKey
-from adapters.errors import AdapterError, AuthenticationFailed, RequestRefused
+from adapters.errors import AdapterError, AuthenticationFailed, PeerClosed, RequestRefused
 from adapters.rtsp.exchange import SessionOptions
 from catalog.credentials import set_credential
 from catalog.database import Database
@@ -150,6 +150,23 @@ async def test_nobody_gets_in_without_the_right_password_and_nobody_learns_what_
         assert await server.looks() == []
 
 
+async def test_whoever_guesses_passwords_is_not_heard_for_a_while(database: Database) -> None:
+    async with (
+        fake_rtsp_server() as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+        serving(database, relays, CODES) as server,
+    ):
+        relays.start(relay(ONE, camera))
+        await playing(relays, ONE)
+        for _ in range(20):
+            with pytest.raises(AuthenticationFailed):
+                async with pulling(server, CODE_ONE, Credential("platform", Secret("guess"))):
+                    pass
+        with pytest.raises(PeerClosed):
+            async with pulling(server, CODE_ONE, login(server.grant(ONE))):
+                pass
+
+
 async def test_a_standing_account_may_pull_every_source_and_its_password_is_the_catalogs(
     database: Database,
 ) -> None:
@@ -222,6 +239,11 @@ async def test_a_source_that_cannot_be_relayed_is_refused_at_once(database: Data
             async with pulling(server, CODE_ONE, login(server.grant(ONE))):
                 pass
         assert refused.value.status == 503
+        server.asked.is_unknown = True
+        with pytest.raises(RequestRefused) as refused:
+            async with pulling(server, CODE_ONE, login(server.grant(ONE))):
+                pass
+        assert refused.value.status == 404
 
 
 async def test_the_end_of_the_source_is_the_end_of_its_clients_alone(database: Database) -> None:

@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.media.sdp import MAX_DESCRIPTION, Format, Media, SessionDescription, render_announce
+from adapters.media.sdp import (
+    MAX_DESCRIPTION,
+    Format,
+    Media,
+    SessionDescription,
+    render_announce,
+    render_describe,
+    track_control,
+)
 
 HEAD = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 FORMATS = st.builds(
@@ -96,3 +104,11 @@ def test_nothing_of_the_cameras_own_text_is_announced() -> None:
 def test_a_session_name_never_breaks_the_description(name: str) -> None:
     with pytest.raises(ValueError, match="session name"):
         render_announce(name, [])
+
+
+@given(st.lists(MEDIA, max_size=4))
+def test_what_is_described_is_what_is_announced_and_live(media: list[Media]) -> None:
+    described = SessionDescription.parse(render_describe("s-1", media))
+    assert described.media == SessionDescription.parse(render_announce("s-1", media)).media
+    assert described.attributes == (("control", "*"), ("range", "npt=now-"))
+    assert [m.control for m in described.media] == [track_control(i) for i in range(len(media))]

@@ -17,7 +17,7 @@ from adapters.rtsp.door import (
 )
 from adapters.rtsp.guard import Nonces
 from adapters.rtsp.message import Response
-from adapters.rtsp.quirks import POLICIES, Quirk
+from adapters.rtsp.quirks import EVERY_QUIRK, POLICIES, Leniency, Quirk
 from catalog.model.secret import Secret
 from tests.unit.adapters.rtsp.players import (
     PASSWORD,
@@ -321,17 +321,34 @@ def test_one_answer_opens_one_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quirk", "method"), [(Quirk.DIGEST_URI_FORM, "DESCRIBE"), (Quirk.DIGEST_URI_AGGREGATE, "SETUP")]
+    ("quirk", "method", "algorithm"),
+    [
+        (Quirk.DIGEST_URI_FORM, "DESCRIBE", "MD5"),
+        (Quirk.DIGEST_URI_AGGREGATE, "SETUP", "MD5"),
+        (Quirk.DIGEST_ALGORITHM_UNNAMED, "DESCRIBE", "SHA-256"),
+    ],
 )
-def test_the_captured_forms_of_the_uri_are_admitted(quirk: Quirk, method: str) -> None:
+def test_the_captured_deviations_are_admitted(quirk: Quirk, method: str, algorithm: str) -> None:
     capture = (CAPTURES / POLICIES[quirk].capture).read_bytes().decode()
     visitor = Visitor()
-    asked = visitor.asked()
+    (response,) = visitor.says(request("DESCRIBE", URL))
+    asked = challenge(response, algorithm)
     hashed = answer(asked, method, capture.partition('uri="')[2].partition('"')[0], count=None)
-    response = hashed.partition('response="')[2].rstrip('"')
-    visitor.says(capture.format(nonce=asked["nonce"], response=response).encode())
+    digest = hashed.partition('response="')[2].rstrip('"')
+    visitor.says(capture.format(nonce=asked["nonce"], response=digest).encode())
     assert visitor.door.prove(SECRET, 1.0)
     assert visitor.door.leniency.met == {quirk}
+
+
+def test_a_deviation_that_is_not_accepted_here_is_a_wrong_answer() -> None:
+    visitor = Visitor()
+    visitor.door = DoorSession(
+        PEER, Nonces(), now=0.0, leniency=Leniency(EVERY_QUIRK - {Quirk.DIGEST_URI_FORM})
+    )
+    value = answer(visitor.asked(), "DESCRIBE", f"{URL}/")
+    visitor.says(request("DESCRIBE", URL, 2, Authorization=value))
+    assert not visitor.door.prove(SECRET, 1.0)
+    assert visitor.door.wrong_answers == 1
 
 
 PIECES = st.sampled_from(

@@ -225,6 +225,13 @@ def test_a_forgotten_nonce_cannot_be_used_again() -> None:
     assert nonces.spend(nonces.issue("a", 9.0), "a", None, 10.0)
 
 
+def test_sha_256_without_its_name_is_accepted_by_name() -> None:
+    client = Client()
+    value = answer(client.asked("SHA-256"), "DESCRIBE", count=None)
+    assert client.judged(value) is Verdict.RIGHT
+    assert client.leniency.met == {Quirk.DIGEST_ALGORITHM_UNNAMED}
+
+
 TRACK = f"{URL}/trackID=0"
 FORMS = [
     (URL, "rtsp://viewer:correct%20horse@gateway.example/gb/32029900001320000001", Quirk.DIGEST_URI_FORM),

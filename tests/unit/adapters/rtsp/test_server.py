@@ -226,6 +226,7 @@ def test_the_only_track_may_be_set_up_and_played_by_either_url() -> None:
     ("method", "uri", "fields", "status"),
     [
         ("DESCRIBE", "rtsp://127.0.0.1/other", {}, 404),
+        ("DESCRIBE", f"{URL}/trackID=0", {}, 404),
         ("DESCRIBE", f"{URL}/trackID=7", {}, 404),
         ("DESCRIBE", URL, {"Accept": "application/rtsl"}, 406),
         ("DESCRIBE", "*", {}, 404),
@@ -251,7 +252,7 @@ def test_what_cannot_be_granted_before_setup_has_its_status(
     player = Player()
     response = player.asks(method, uri, **fields)
     assert response.status == status
-    assert (response.headers.get("Allow") is not None) is (status in (405, 501))
+    assert (response.headers.get("Allow") is not None) is (status in (405, 455, 501))
     assert (response.headers.get("Unsupported") is not None) is (status == 551)
     assert (player.server.state, player.server.events()) == (ServerState.INIT, [])
 
@@ -292,6 +293,14 @@ def test_one_track_of_several_cannot_be_played_alone() -> None:
     player.set_up(0)
     player.set_up(1)
     assert player.asks("PLAY", f"{URL}/trackID=0").status == 460
+
+
+def test_a_wrong_state_names_what_is_right() -> None:
+    player = Player()
+    always = "OPTIONS, DESCRIBE, {}GET_PARAMETER, SET_PARAMETER"
+    assert player.asks("PLAY").headers.get("Allow") == always.format("SETUP, ")
+    player.playing()
+    assert player.set_up(1).headers.get("Allow") == always.format("PLAY, PAUSE, TEARDOWN, ")
 
 
 def test_a_track_is_set_up_once() -> None:
@@ -402,7 +411,7 @@ def test_every_method_in_every_state_has_one_answer_and_moves_by_the_table(
     state: ServerState, method: str
 ) -> None:
     player = in_state(state)
-    response = player.asks(method, f"{URL}/trackID=0", Transport=TCP)
+    response = player.asks(method, Transport=TCP)
     assert response.status in (200, 405, 455, 501)
     trigger = ServerTrigger(method) if method in set(ServerTrigger) else None
     moved = (

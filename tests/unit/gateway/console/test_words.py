@@ -6,7 +6,8 @@ import pytest
 
 from adapters.errors import AdapterError
 from catalog.model.connectivity import DegradeReason, EvidenceKind, State
-from catalog.model.display import Displayed, NeverConnected, SuspendedReason, UnknownReason
+from catalog.model.display import Displayed, Lifecycle, NeverConnected, SuspendedReason, UnknownReason
+from catalog.model.plan import RelayMode
 from catalog.model.secret import Secret
 from catalog.model.sighting import SightingState
 from gateway.console.messages import MESSAGES, WORDS, text, word
@@ -53,6 +54,7 @@ def kinds_of(error: type[AdapterError]) -> set[type[AdapterError]]:
     [
         *(reason.value for reason in (*UnknownReason, *SuspendedReason, *DegradeReason)),
         *(kind.value for kind in EvidenceKind),
+        *(each.value for each in (*Lifecycle, *RelayMode)),
         *(hindrance.value for hindrance in Hindrance),
         *(error.cause for error in kinds_of(AdapterError)),
     ],
