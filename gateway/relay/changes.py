@@ -14,7 +14,7 @@ from gateway.relay.protocol import PictureFormatSeen, StreamFound
 
 TELL_AGAIN: Final = 60.0
 """Seconds in which the same finding is told once."""
-END_AGAIN: Final = 60.0
+END_AGAIN: Final = 300.0
 """Seconds in which a relay's session is ended once for a change of its stream."""
 
 

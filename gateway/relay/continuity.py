@@ -18,11 +18,13 @@ MAX_DROPOUT: Final = 3000
 """Packets missing before a picture that count as lost; more are a jump (RFC 3550, A.1)."""
 MAX_MISORDER: Final = 100
 """Packets too many before a picture that count as repeated or out of order; more are a jump (RFC 3550, A.1)."""
-REORDERING: Final = 2.0
-"""Seconds by which a timestamp may fall behind the last one: B-frames are sent behind the picture they precede, and
-no decoder holds back more than 16 pictures."""
+JITTER: Final = 2.0
+"""Seconds by which a timestamp may fall behind the last one; and any time as far as the last but one maximum, for
+B-frames are sent behind the picture that they precede."""
 FORWARD: Final = 5.0
-"""Seconds by which a timestamp may run ahead of its own arrival."""
+"""Seconds by which a timestamp may run ahead of its own arrival, and besides:"""
+MAX_REORDERED: Final = 16
+"""Pictures that B-frames put in front of others (H.264, A.3.1: no decoder holds back more)."""
 STILL: Final = 5000
 """Packets of one picture above which its timestamp is taken to stand still: 7 MB."""
 _LINE: Final = struct.Struct(">HII")
@@ -138,6 +140,8 @@ class Continuity:
         self._ssrc = -1
         self._sequence = 0
         self._timestamp = 0
+        self._high = self._high_before = 0
+        "The highest timestamp, and the highest in front of that picture."
         self.packets = 0
         "Video packets of the session up to now, foreign ones left out: as a rule they have numbers of their own."
         # Whoever passes over a run without pictures adds to it, and shows it where it would exceed `still_at`.
@@ -161,6 +165,8 @@ class Continuity:
             if step or ahead > self._calm or ssrc != self._ssrc:
                 self._compare(line, step, chunk.at - self._at, offset, seen)
                 self._ssrc = ssrc
+            if (timestamp - self._high) & 0xFFFFFFFF < 0x80000000:
+                self._high_before, self._high = self._high, timestamp
             self._sequence, self._timestamp, self._at = sequence, timestamp, chunk.at
             self._at_picture, self.still_at = packets, packets + STILL
         self.packets += run.video_packets - run.foreign
@@ -182,15 +188,19 @@ class Continuity:
         """Say what the picture with the header `line` has that does not go on from the one before."""
         sequence, timestamp, ssrc = line
         if self._ssrc < 0:
+            self._high = self._high_before = timestamp
             return
         if ssrc != self._ssrc:
+            self._high = self._high_before = timestamp
             seen.append(Seen(Finding.SSRC_CHANGED, offset, f"{self._ssrc:08x} became {ssrc:08x}"))
             return
         missing = step - 0x10000 if step >= 0x8000 else step
-        moved = (timestamp - self._timestamp + 0x80000000) % 0x100000000 - 0x80000000
-        seconds = moved / self._clock_rate
+        seconds = self._seconds_since(self._timestamp, timestamp)
         has_jumped = not -MAX_MISORDER <= missing <= MAX_DROPOUT
-        is_back, is_forward = seconds < -REORDERING, seconds > FORWARD + max(elapsed, 0.0)
+        is_back = seconds < -JITTER and self._seconds_since(self._high_before, timestamp) < 0
+        is_forward = seconds > FORWARD + MAX_REORDERED * max(elapsed, 0.0)
+        if is_back:
+            self._high = self._high_before = timestamp
         if has_jumped and (is_back or is_forward):
             detail = f"sequence by {missing}, timestamp by {seconds:.1f} s"
             seen.append(Seen(Finding.ENCODER_RESTARTED, offset, detail))
@@ -205,6 +215,10 @@ class Continuity:
             seen.append(Seen(Finding.TIMESTAMP_JUMPED_FORWARD, offset, f"by {seconds:.1f} s"))
         elif is_back:
             seen.append(Seen(Finding.TIMESTAMP_JUMPED_BACK, offset, f"by {seconds:.1f} s"))
+
+    def _seconds_since(self, before: int, timestamp: int) -> float:
+        """Return how far `timestamp` is from `before`, whichever way round the 32 bits is shorter."""
+        return ((timestamp - before + 0x80000000) % 0x100000000 - 0x80000000) / self._clock_rate
 
     def _take_foreign(self, chunk: MediaChunk, run: Run, seen: list[Seen]) -> None:
         if not self._foreign_told:

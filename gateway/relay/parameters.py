@@ -12,8 +12,8 @@ from gateway.relay.continuity import Finding, Seen
 
 MAX_FRAMES: Final = 64
 """Frames of a key picture that are searched for its first slice."""
-MAX_UNITS: Final = 16
-"""Parameter sets of one kind that are kept."""
+MAX_UNITS: Final = 64
+"""NAL units of one head, or of one description, that are looked at."""
 MAX_UNIT: Final = 4096
 """Bytes of one parameter set."""
 
@@ -33,11 +33,15 @@ def lacks_parameter_sets(chosen: Format) -> bool:
 
 
 def by_type(codec: str, units: Sequence[bytes]) -> Sets:
-    """Return those of `units` that are parameter sets, by type."""
+    """Return those of `units` that are parameter sets, by type, each once: encoder and packetizer may both add them."""
     found: Sets = {}
-    for unit in units[: MAX_UNITS * 3]:
+    for whole in units[:MAX_UNITS]:
+        # A NAL unit ends in no zero byte (H.264 and H.265, 7.4.1); what some add behind is none of it.
+        unit = whole.rstrip(b"\0")
+        if not 1 < len(unit) <= MAX_UNIT:
+            continue
         kind = unit[0] & 0x1F if codec == "H264" else unit[0] >> 1 & 0x3F
-        if kind in NEEDED.get(codec, ()) and len(unit) <= MAX_UNIT:
+        if kind in NEEDED.get(codec, ()) and unit not in found.get(kind, ()):
             found[kind] = (*found.get(kind, ()), unit)
     return found
 
@@ -101,7 +105,7 @@ class ParameterWatch:
                 at = after
 
     def _read(self, payload: bytes, key: int, seen: list[Seen]) -> None:
-        self._gathered += nal.whole_units(self._codec, payload)
+        self._gathered += nal.whole_units(self._codec, payload)[: MAX_UNITS - len(self._gathered)]
         kind = nal.slice_kind(self._codec, payload)
         if kind is not None:
             self.is_open = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
@@ -145,6 +145,17 @@ def test_b_frames_slices_fragments_and_wrapping_numbers_are_no_findings(name: st
     wrapping = Relayed(video).play(moved(frames, sequence=-sequence(middle), timestamp=-timestamp(middle)))
     assert wrapping.found == []
     assert (wrapping.totals.lost_packets, wrapping.totals.discontinuities) == (0, 0)
+
+
+@pytest.mark.parametrize("slower", [12, 24])
+def test_b_frames_of_a_slow_camera_are_no_jumps(slower: int) -> None:
+    frames = captured("h264_b_frames_slices")
+    first, relayed = timestamp(frames[0]), Relayed()
+    for number, (ticks, picture) in enumerate(groupby(frames, timestamp)):
+        slow = [edited(frame, timestamp=first + (ticks - first) * slower) for frame in picture]
+        relayed.play(slow, at=number * slower / 12)
+    assert relayed.found == []
+    assert relayed.totals.frames == 24
 
 
 @pytest.mark.parametrize("marker", [True, False])
@@ -355,6 +366,22 @@ def test_parameter_sets_that_the_description_alone_has_stay_offered() -> None:
     assert relayed.found == []
     assert described_in(relayed.fanout) == described(DESCRIBED)
     assert relayed.sizes == [(160, 120)]
+
+
+def test_parameter_sets_twice_or_with_zeros_behind_are_the_same() -> None:
+    frames = list(captured("h264_wide"))
+    plain = Relayed().play(frames)
+    assert plain.fanout.stream is not None
+    video = plain.fanout.stream.media[0].formats[0]
+    sets, pps = described(video)
+    single = [
+        frames[0][:2] + (12 + len(unit)).to_bytes(2, "big") + frames[0][4:16] + unit
+        for unit in (sets, pps + b"\0\0", sets, pps)
+    ]
+    made = [edited(frame, sequence=number) for number, frame in enumerate([*single, *frames])]
+    twice = Relayed(video).play(made)
+    assert twice.found == []
+    assert described_in(twice.fanout) == (sets, pps)
 
 
 def test_a_description_that_does_not_fit_the_stream_is_told_and_replaced_in_what_is_offered() -> None:
