@@ -182,10 +182,13 @@ class ChunkWalker:
             run.is_foreign = run.is_foreign or self._row == FOREIGN_ROW
             return
         if timestamp != self._timestamp:
-            self._before = (self._timestamp, self._row, run.foreign)
-            self._timestamp, self._head = timestamp, Head.UNDECIDED
-            run.pictures.append(at)
-            run.before.append(run.video_packets - run.foreign)
+            if self._head is not Head.PARAMETERS:
+                self._before = (self._timestamp, self._row, run.foreign)
+                self._head = Head.UNDECIDED
+                run.pictures.append(at)
+                run.before.append(run.video_packets - run.foreign)
+            # Else the parameter sets came with a timestamp of their own: the picture begins with them all the same.
+            self._timestamp = timestamp
         self._row = 0
         with memoryview(buffer) as view:
             head = self._head = self._classify(payload_of(view[at + HEADER : after]), self._head)
@@ -209,7 +212,7 @@ class ChunkWalker:
             run.end = run.next = run.pictures.pop()
             self._timestamp, self._row, run.foreign = self._before
             run.video_packets = run.before.pop() + run.foreign
-            self._deciding = False
+            self._deciding, self._head = False, Head.OTHER
 
 
 def payload_of(packet: memoryview) -> memoryview:

@@ -145,7 +145,7 @@ class ParameterWatch:
 
     def _read_format(self) -> PictureFormat | None:
         kind = nal.H264_SPS if self._codec == "H264" else nal.H265_SPS
-        for unit in (*self._sets.get(kind, ()), *self._described.get(kind, ())):
+        for unit in self._sets.get(kind) or self._described.get(kind, ()):
             try:
                 return parse_sps(self._codec, unit)
             except ValueError:

@@ -177,6 +177,17 @@ def test_a_stream_without_idr_is_started_at_its_recovery_points_and_that_is_told
     assert relayed.found == [Finding.STARTS_WITHOUT_KEY_PICTURE]
 
 
+@pytest.mark.parametrize("ticks", [-1000, 1000])
+def test_parameter_sets_with_a_timestamp_of_their_own_begin_the_picture_behind_them(ticks: int) -> None:
+    frames = list(captured("h264_fragments"))
+    frames[0] = edited(frames[0], timestamp=timestamp(frames[0]) + ticks)
+    relayed = Relayed().play(frames)
+    assert (relayed.totals.frames, relayed.totals.key_frames) == (12, 1)
+    assert relayed.kept == b"".join(frames)
+    assert len(described_in(relayed.fanout)) == 2
+    assert relayed.found == []
+
+
 def test_parameter_sets_before_every_picture_make_no_key_pictures_of_it() -> None:
     frames = captured("h264_fragments")
     sets = frames[0][16:]
