@@ -34,10 +34,11 @@ from gateway.metrics import Metrics
 from gateway.opening import muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
+from gateway.relay.limits import Limits
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
 from gateway.selftest import OwnNetwork
-from gateway.serving.admission import Admission, Limits, StandingAccounts
+from gateway.serving.admission import Admission, ReaderLimits, StandingAccounts
 from gateway.serving.grants import Grants
 from gateway.serving.server import RtspServer, listening
 from gateway.status import FlappingRule, StatusService
@@ -151,6 +152,7 @@ class Gateway:
             vault=self._vault,
             relays=relays,
             on_demand=on_demand,
+            budget=enrolment,
             sweeps=discovery,
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
             view_desk=(
@@ -165,11 +167,11 @@ class Gateway:
             on_demand=on_demand,
             recorder=services.recorder,
             clock=self._clock,
-            limits=Limits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
+            limits=ReaderLimits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
         )
         server = RtspServer(admission, relays, on_demand, self._clock, config.relay.idle_stop / 3)
         works = {
-            "status": lambda: self._watch_status(stop, relays),
+            "status": lambda: self._watch_status(stop, relays, enrolment),
             "own network": lambda: self._watch_own_network(
                 own_network, lambda: paths.learn(enrolment.hosts())
             ),
@@ -232,7 +234,7 @@ class Gateway:
             self.has_failed = True
             stop.set()
 
-    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager) -> None:
+    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager, enrolment: Enrolment) -> None:
         """Judge and store once a second, for ever."""
         while True:
             due = self._clock.monotonic() + TICK
@@ -248,9 +250,9 @@ class Gateway:
                 stop.set()
                 return
             self._metrics.evidence_flush.observe(self._clock.monotonic() - started)
-            self._show_metrics(relays)
+            self._show_metrics(relays, enrolment)
 
-    def _show_metrics(self, relays: RelayManager) -> None:
+    def _show_metrics(self, relays: RelayManager, enrolment: Enrolment) -> None:
         metrics = self._metrics
         metrics.evidence_queue.set(self._status.waiting)
         metrics.database_up.set(1 if self._status.is_stored else 0)
@@ -258,6 +260,8 @@ class Gateway:
         metrics.show_unknown(self._status.views.unknown)
         metrics.show_transitions(self._status.take_transitions())
         metrics.show_relays(relays.snapshot(), lost_workers=relays.lost_workers)
+        metrics.show_workers((cpu for _, _, cpu in relays.workers()), moves=relays.moves)
+        metrics.show_budget(enrolment.budget(), gave_way=enrolment.gave_way)
 
     async def _watch_own_network(self, own_network: OwnNetwork, learn_paths: Callable[[], None]) -> None:
         """Keep asking whether it is us, and decide suspicions of a common cause."""
@@ -317,6 +321,11 @@ def _bounds(config: Config) -> RelayBounds:
 
 
 def _rules(config: Config) -> PullRules:
+    relay = config.relay
     return PullRules(
-        verify_at_once=config.relay.verify_at_once, reconnect_longest=config.relay.reconnect_longest
+        verify_at_once=relay.verify_at_once,
+        reconnect_longest=relay.reconnect_longest,
+        limits=Limits(relay.max_pulls, relay.max_bandwidth, relay.max_network_bandwidth),
+        expected_bitrate=relay.expected_bitrate,
+        low_bitrate=relay.low_bitrate,
     )

@@ -240,6 +240,16 @@ class RelayConfig(Section):
     "The group of pictures kept of each source, so that a new taker starts at once; 0 keeps none."
     verify_at_once: int = Field(default=32, ge=1, le=10_000)
     "Verification pulls of sources that never connected, at the same time: they cost bandwidth."
+    max_pulls: int = Field(default=0, ge=0, le=1_000_000)
+    "Pulls at the same time, verification included; 0 is no limit."
+    max_bandwidth: int = Field(default=0, ge=0, le=1_000_000_000_000)
+    "Bits a second of all pulls together; 0 is no limit."
+    max_network_bandwidth: int = Field(default=0, ge=0, le=1_000_000_000_000)
+    "Bits a second of the pulls from each authorised network; 0 is no limit."
+    expected_bitrate: int = Field(default=4_000_000, ge=16_000, le=200_000_000)
+    "Bits a second reserved for a pull until it is measured."
+    low_bitrate: int = Field(default=0, ge=0, le=200_000_000)
+    "Bits a second; a source that delivers less for a minute is degraded (`bitrate_low`). 0: never."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
     reconnect_longest: float = Field(default=60.0, gt=0, le=3600)
 
@@ -247,6 +257,16 @@ class RelayConfig(Section):
     def _waits_grow(self) -> Self:
         if self.reconnect_longest < self.reconnect_first:
             raise ValueError("reconnect_longest must be at least reconnect_first")
+        return self
+
+    @model_validator(mode="after")
+    def _one_pull_fits(self) -> Self:
+        for limit in (self.max_bandwidth, self.max_network_bandwidth):
+            if limit and limit < self.expected_bitrate:
+                raise ValueError(
+                    "max_bandwidth and max_network_bandwidth must be 0 or at least expected_bitrate: "
+                    "no pull would ever begin"
+                )
         return self
 
 

@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.config import RtspServerConfig
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
+from gateway.relay.limits import Shortage
 from gateway.serving.grants import Grant, Grants, Viewer
 
 _UNCODED: Final = re.compile(r"source-([0-9]{1,18})")
@@ -27,8 +28,8 @@ class OnDemandRelays:
     idle_stop: float
     "Seconds that one call keeps a relay running."
 
-    async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+    async def start(self, source_id: int) -> str | Shortage | None:
+        """Ask for a relay, or say that it is still wanted; return None, the obstacle in one word, or our limit.
 
         Raises:
             SourceUnknown: no such source is on the roll of this gateway.

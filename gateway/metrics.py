@@ -12,11 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from catalog.model.connectivity import State
 from catalog.model.display import Displayed, UnknownReason
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Limit
 from gateway.relay.protocol import RelayCounters
 from gateway.relay.view import RelaySnapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_DELAY_BUCKETS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FLUSH_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -58,6 +61,56 @@ class Metrics:
             "Jumps, restarts and changes of streams under way",
             registry=self.registry,
         )
+        self.relay_frames = Counter(
+            "muster_relay_received_frames", "Frames received from sources", registry=self.registry
+        )
+        self.relay_frames_out = Counter(
+            "muster_relay_sent_frames", "Frames handed to the connections of sinks", registry=self.registry
+        )
+        self.relay_damaged = Counter(
+            "muster_relay_damaged_frames",
+            "Frames of which the beginning went out and the end did not",
+            registry=self.registry,
+        )
+        self.relay_skipped = Counter(
+            "muster_relay_skipped_frames",
+            "Frames before the first key frame of a connection to a sink",
+            registry=self.registry,
+        )
+        self.relay_queue = Gauge(
+            "muster_relay_queue_bytes", "Bytes that wait for sinks, all relays", registry=self.registry
+        )
+        self.relay_delay = Histogram(
+            "muster_relay_delay_seconds",
+            "Longest wait from receipt to hand-over of each relay with media, observed once a second",
+            buckets=_DELAY_BUCKETS,
+            registry=self.registry,
+        )
+        self.readers = Gauge("muster_readers", "Clients that pull from us", registry=self.registry)
+        self.relay_moves = Counter(
+            "muster_relay_moves", "Relays moved to a worker less busy", registry=self.registry
+        )
+        self.pulls = Gauge("muster_pulls", "Pulls that hold a place in the budget", registry=self.registry)
+        self.reserved = Gauge(
+            "muster_pulls_bits_per_second",
+            "Bits a second measured, or expected, of these pulls",
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "muster_pulls_waiting",
+            "Sources that wait for room, by the limit that stops them",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.gave_way = Counter(
+            "muster_pulls_gave_way", "Pulls ended for another one or by a limit", registry=self.registry
+        )
+        self.worker_cpu = Counter(
+            "muster_worker_cpu_seconds",
+            "CPU time of the relay workers, by their number",
+            ["worker"],
+            registry=self.registry,
+        )
         self.worker_restarts = Counter(
             "muster_worker_restarts", "Relay worker processes replaced", registry=self.registry
         )
@@ -83,7 +136,8 @@ class Metrics:
         )
 
         self._relayed: dict[int, RelayCounters] = {}
-        self._lost_workers = 0
+        self._lost_workers = self._moves = self._gave_way = 0
+        self._cpu: dict[int, float] = {}
         self._moved: Final = (
             (self.relay_received, "bytes_in"),
             (self.relay_sent, "bytes_out"),
@@ -92,6 +146,10 @@ class Metrics:
             (self.relay_sessions, "sessions"),
             (self.relay_lost, "lost_packets"),
             (self.relay_discontinuities, "discontinuities"),
+            (self.relay_frames, "frames"),
+            (self.relay_frames_out, "frames_out"),
+            (self.relay_damaged, "damaged_frames"),
+            (self.relay_skipped, "skipped_frames"),
         )
 
     def show_sources(self, by_status: Mapping[Displayed, int]) -> None:
@@ -120,8 +178,10 @@ class Metrics:
         """
         states: Counter_[str] = Counter_()
         now: dict[int, RelayCounters] = {}
+        readers = 0
         for relay in relays:
             states[relay.state] += 1
+            readers += relay.readers
             now[relay.source_id] = relay.counters
             before = self._relayed.get(relay.source_id)
             for metric, name in self._moved:
@@ -129,12 +189,44 @@ class Metrics:
                 earlier = getattr(before, name) if before is not None else 0
                 # A relay that was begun anew counts from nothing.
                 metric.inc(total - earlier if total >= earlier else total)
+            if relay.counters.bitrate > 0:
+                self.relay_delay.observe(relay.counters.delay)
         self._relayed = now
+        self.readers.set(readers)
+        self.relay_queue.set(sum(counters.queue_bytes for counters in now.values()))
         self.relays.clear()
         for state, number in states.items():
             self.relays.labels(state=state).set(number)
         self.worker_restarts.inc(lost_workers - self._lost_workers)
         self._lost_workers = lost_workers
+
+    def show_workers(self, cpu: Iterable[float], *, moves: int) -> None:
+        """Add what the workers used since the last call.
+
+        Args:
+            cpu: CPU seconds of each worker's present process, in order; one that was replaced counts from nothing.
+            moves: relays moved since the start.
+        """
+        for index, seconds in enumerate(cpu):
+            before = self._cpu.get(index, 0.0)
+            self.worker_cpu.labels(worker=str(index)).inc(seconds - before if seconds >= before else seconds)
+            self._cpu[index] = seconds
+        self.relay_moves.inc(moves - self._moves)
+        self._moves = moves
+
+    def show_budget(self, usage: Usage, *, gave_way: int) -> None:
+        """Replace what is pulled and who waits; add who gave way since the last call.
+
+        Args:
+            usage: how the budget stands.
+            gave_way: pulls that gave way since the start.
+        """
+        self.pulls.set(usage.pulls)
+        self.reserved.set(usage.bitrate)
+        for limit in Limit:
+            self.waiting.labels(limit=limit.value).set(usage.waiting.get(limit, 0))
+        self.gave_way.inc(gave_way - self._gave_way)
+        self._gave_way = gave_way
 
     def render(self) -> bytes:
         """Return the text that `/metrics` serves, of type `CONTENT_TYPE`."""

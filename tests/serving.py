@@ -14,7 +14,7 @@ from catalog.sources import SourceUnknown
 from gateway.api.access_recorder import AccessRecorder
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
-from gateway.serving.admission import Admission, Limits, StandingAccounts
+from gateway.serving.admission import Admission, ReaderLimits, StandingAccounts
 from gateway.serving.grants import Grant, Grants, Viewer
 from gateway.serving.listener import open_listener
 from gateway.serving.server import Listeners, RtspServer
@@ -83,7 +83,7 @@ async def serving(
     codes: Mapping[str, SourceKey],
     *,
     accounts: tuple[str, ...] = (),
-    limits: Limits | None = None,
+    limits: ReaderLimits | None = None,
     certificate: Path | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve the sources of `codes` for the length of the block, on free ports."""
@@ -97,7 +97,7 @@ async def serving(
         on_demand=asked,
         recorder=AccessRecorder(log, clock),
         clock=clock,
-        limits=limits or Limits(),
+        limits=limits or ReaderLimits(),
     )
     server = RtspServer(admission, relays, asked, clock, renew_every=0.2)
     with ExitStack() as stack:

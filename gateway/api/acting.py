@@ -184,7 +184,7 @@ async def test_credential(call: Call[NoQuery, None]) -> BaseModel:
     answers={_OPERATOR: bodies.RelayAskedAnswer},
     body=bodies.RelayBody,
     status=202,
-    problems=(*REFUSALS, Code.NOT_RUNNING),
+    problems=(*REFUSALS, Code.NOT_RUNNING, Code.RELAY_LIMIT),
 )
 async def start_relay(call: Call[NoQuery, bodies.RelayBody]) -> BaseModel:
     """Ask for a relay on demand, or say that it is still wanted."""

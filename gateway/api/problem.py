@@ -35,6 +35,7 @@ class Code(StrEnum):
     DATABASE_AWAY = "database_away"
     LOG_FULL = "log_full"
     NOT_RUNNING = "not_running"
+    RELAY_LIMIT = "relay_limit"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ KINDS: Final[Mapping[Code, Kind]] = {
     Code.DATABASE_AWAY: Kind(503, "数据库暂不可用", "The database is away"),
     Code.LOG_FULL: Kind(503, "访问日志暂无法写入", "The access log cannot be written"),
     Code.NOT_RUNNING: Kind(503, "该功能当前未运行", "This part is not running"),
+    Code.RELAY_LIMIT: Kind(503, "已达转发上限", "A limit of the relay is reached"),
 }
 
 
@@ -77,6 +79,19 @@ class Fault(BaseModel):
 
     pointer: str = Field(description="JSON pointer (RFC 6901) or name of the parameter.")
     detail: str
+
+
+class LimitReached(BaseModel):
+    """The limit that leaves no room, with its numbers: pulls, or bits a second."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="`pull_limit`, `bandwidth_limit` or `network_bandwidth_limit`.")
+    setting: str = Field(description="The key in `[relay]` of the configuration.")
+    most: int
+    used: int
+    asked: int
+    network: str = Field(default="", description="The authorised network that is full; empty: the gateway.")
 
 
 class Problem(BaseModel):
@@ -91,6 +106,7 @@ class Problem(BaseModel):
     detail: str = ""
     instance: str = Field(default="", description="Path of the request.")
     errors: tuple[Fault, ...] = ()
+    limit: LimitReached | None = Field(default=None, description="With `relay_limit` alone.")
 
 
 class ApiProblem(Exception):
@@ -101,6 +117,7 @@ class ApiProblem(Exception):
         detail: a sentence for people; never holds a secret or what the caller sent as one.
         faults: the wrong places.
         retry_after: seconds after which trying again makes sense.
+        limit: the limit of ours that is reached.
     """
 
     def __init__(
@@ -110,12 +127,14 @@ class ApiProblem(Exception):
         *,
         faults: Sequence[Fault] = (),
         retry_after: float | None = None,
+        limit: LimitReached | None = None,
     ) -> None:
         super().__init__(detail or code.value)
         self.code = code
         self.detail = detail
         self.faults = tuple(faults)
         self.retry_after = retry_after
+        self.limit = limit
 
 
 def invalid(error: ValidationError) -> ApiProblem:
@@ -144,10 +163,11 @@ def problem_response(problem: ApiProblem, *, instance: str = "", language: str =
         detail=problem.detail,
         instance=instance,
         errors=problem.faults,
+        limit=problem.limit,
     )
     response = web.Response(
         status=kind.status,
-        body=json.dumps(body.model_dump(mode="json"), ensure_ascii=False).encode(),
+        body=json.dumps(body.model_dump(mode="json", exclude_none=True), ensure_ascii=False).encode(),
         content_type=PROBLEM_TYPE,
     )
     if problem.retry_after is not None:

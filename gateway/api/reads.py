@@ -11,6 +11,8 @@ from catalog.reports import View
 from gateway.api import police_schemas, schemas
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.registry import Call, NoQuery, Registry
+from gateway.relay.budget import Usage
+from gateway.relay.placement import WorkerLoad
 from gateway.relay.view import RelaySnapshot
 
 registry: Final = Registry()
@@ -211,8 +213,17 @@ async def list_relays(call: Call[schemas.RegionQuery, None]) -> BaseModel:
     view = look(call, call.query.region)
     board = call.services.relays
     rows = sorted(board.snapshot(), key=lambda row: row.source_id) if board is not None else []
-    visible = [row for row in rows if _is_in(call, row, view.region)]
-    return schemas.RelaysAnswer(as_of=view.now, items=tuple(relay_answer(row) for row in visible))
+    items = tuple(relay_answer(row) for row in rows if _is_in(call, row, view.region))
+    if call.principal.region.prefix or board is None:
+        # Workers and budget concern the whole installation.
+        return schemas.RelaysAnswer(as_of=view.now, items=items)
+    budget = call.services.budget
+    return schemas.RelaysAnswer(
+        as_of=view.now,
+        items=items,
+        workers=tuple(worker_answer(load) for load in board.loads()),
+        budget=budget_answer(budget.budget()) if budget is not None else None,
+    )
 
 
 def _is_in(call: Call[schemas.RegionQuery, None], row: RelaySnapshot, region: Region) -> bool:
@@ -220,6 +231,29 @@ def _is_in(call: Call[schemas.RegionQuery, None], row: RelaySnapshot, region: Re
         return True
     known = call.services.status.view(row.source_id)
     return known is not None and region.holds(known.district)
+
+
+def worker_answer(load: WorkerLoad) -> schemas.WorkerAnswer:
+    """Return a relay process through its allow-list."""
+    return schemas.WorkerAnswer(
+        index=load.index, pid=load.pid, relays=load.relays, bitrate=load.bitrate, busy=round(load.busy, 3)
+    )
+
+
+def budget_answer(usage: Usage) -> schemas.BudgetAnswer:
+    """Return the budget through its allow-list."""
+    return schemas.BudgetAnswer(
+        pulls=usage.pulls,
+        max_pulls=usage.limits.pulls,
+        bitrate=usage.bitrate,
+        max_bandwidth=usage.limits.bandwidth,
+        max_network_bandwidth=usage.limits.network_bandwidth,
+        networks=tuple(
+            schemas.NetworkUseAnswer(network=name, pulls=use.pulls, bitrate=use.bitrate)
+            for name, use in sorted(usage.networks.items())
+        ),
+        waiting={limit.value: number for limit, number in sorted(usage.waiting.items())},
+    )
 
 
 def relay_answer(row: RelaySnapshot) -> schemas.RelayAnswer:
@@ -249,4 +283,11 @@ def relay_answer(row: RelaySnapshot) -> schemas.RelayAnswer:
         bytes_in=counters.bytes_in,
         bytes_out=counters.bytes_out,
         sessions=counters.sessions,
+        skipped_frames=counters.skipped_frames,
+        damaged_frames=counters.damaged_frames,
+        queue_bytes=counters.queue_bytes,
+        queue_seconds=round(counters.queue_seconds, 3),
+        delay=round(counters.delay, 3),
+        readers=row.readers,
+        worker=row.worker,
     )

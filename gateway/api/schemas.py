@@ -287,12 +287,61 @@ class RelayAnswer(Answer):
     bytes_in: int
     bytes_out: int
     sessions: int
+    skipped_frames: int
+    "Before the first key frame of a connection to the sink."
+    damaged_frames: int
+    "Of which the beginning went out and the end did not."
+    queue_bytes: int
+    queue_seconds: float
+    "Age of the oldest media that waits for the sink."
+    delay: float
+    readers: int
+    "The longest wait from receipt to hand-over in the last second."
+    worker: int | None
+    "Process id; null while the process is being replaced."
+
+
+class WorkerAnswer(Answer):
+    """One relay process."""
+
+    index: int
+    pid: int | None
+    relays: int
+    bitrate: int
+    "Bits a second received."
+    busy: float
+    "Share of one core, over the last ten seconds."
+
+
+class NetworkUseAnswer(Answer):
+    """What is pulled from one authorised network."""
+
+    network: str
+    pulls: int
+    bitrate: int
+
+
+class BudgetAnswer(Answer):
+    """What is pulled against which limits; 0 is no limit, bandwidths are bits a second."""
+
+    pulls: int
+    max_pulls: int
+    bitrate: int
+    "Measured, or expected where nothing was measured yet."
+    max_bandwidth: int
+    max_network_bandwidth: int
+    networks: tuple[NetworkUseAnswer, ...]
+    waiting: dict[str, int]
+    "How many sources wait for room, by the limit."
 
 
 class RelaysAnswer(Dated):
     """All relays of this gateway."""
 
     items: tuple[RelayAnswer, ...]
+    workers: tuple[WorkerAnswer, ...] = ()
+    "Only without a region, as the budget."
+    budget: BudgetAnswer | None = None
 
 
 class NeverConnectedAnswer(Answer):

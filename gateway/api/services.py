@@ -18,6 +18,9 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Shortage
+from gateway.relay.placement import WorkerLoad
 from gateway.relay.view import RelaySnapshot
 from gateway.serving.grants import Grant, Viewer
 from gateway.status_feed import StatusFeed
@@ -48,12 +51,24 @@ class RelayBoard(Protocol):
         """Return every relay as it stands."""
         ...
 
+    def loads(self) -> Sequence[WorkerLoad]:
+        """Return how busy each worker is."""
+        ...
+
+
+class BudgetBoard(Protocol):
+    """What is pulled against which limits (`gateway.enrolment.service.Enrolment`)."""
+
+    def budget(self) -> Usage:
+        """Return how the budget stands."""
+        ...
+
 
 class OnDemand(Protocol):
     """Relays that somebody asks for, beside those that always run."""
 
-    async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+    async def start(self, source_id: int) -> str | Shortage | None:
+        """Ask for a relay, or say that it is still wanted; return None, the obstacle in one word, or our limit.
 
         Raises:
             SourceUnknown: no such source is watched here.
@@ -113,6 +128,7 @@ class ApiServices:
     vault: Vault
     relays: RelayBoard | None = None
     "None while no relay manager runs: the list is empty and starting one is refused."
+    budget: BudgetBoard | None = None
     on_demand: OnDemand | None = None
     sweeps: SweepDesk | None = None
     credential_desk: CredentialDesk | None = None

@@ -22,11 +22,15 @@ from catalog.roll_import import ImportOrder, MassRetirement, RollDifference
 from catalog.roll_problem import RollInvalid
 from gateway.api.bodies import NetworkBody, SinkBody, SourceBody, TokenBody
 from gateway.api.principal import Principal
-from gateway.api.problem import ApiProblem, Code, Fault
+from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
 from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.services import ApiServices
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.relay.limits import SETTINGS, Shortage
 from gateway.serving.grants import LIFETIME, Grant, TooManyGrants, Viewer
+
+LIMIT_PAUSE: Final = 10.0
+"""Seconds after which it makes sense to ask again for a relay that found no room."""
 
 ROLL_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a roll file."""
@@ -286,8 +290,27 @@ async def start_relay(acting: Acting, source_id: int) -> None:
     if acting.services.on_demand is None:
         raise ApiProblem(Code.NOT_RUNNING, "no relays run in this process")
     obstacle = await acting.services.on_demand.start(source_id)
+    if isinstance(obstacle, Shortage):
+        raise _limit_problem(obstacle)
     if obstacle is not None:
         raise ApiProblem(Code.CONFLICT, obstacle)
+
+
+def _limit_problem(shortage: Shortage) -> ApiProblem:
+    said = shortage.explain()
+    return ApiProblem(
+        Code.RELAY_LIMIT,
+        f"{said.zh} {said.en}",
+        retry_after=LIMIT_PAUSE,
+        limit=LimitReached(
+            name=shortage.limit.value,
+            setting=SETTINGS[shortage.limit],
+            most=shortage.most,
+            used=shortage.used,
+            asked=shortage.asked,
+            network=shortage.network,
+        ),
+    )
 
 
 async def stop_relay(acting: Acting, source_id: int) -> bool:

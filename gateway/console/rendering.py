@@ -65,6 +65,8 @@ def render(template: str, language: str, **values: object) -> str:
             lasting=functools.partial(lasting, language=language),
             percent=percent,
             bitrate=bitrate,
+            kilobytes=kilobytes,
+            seconds=seconds,
             shapes=SHAPES,
             **values,
         )
@@ -121,3 +123,13 @@ def percent(share: float | None) -> str:
 def bitrate(bits: int) -> str:
     """Return bits a second in the unit people use."""
     return f"{bits / 1e6:.2f} Mbit/s" if bits >= 1e6 else f"{bits / 1e3:.0f} kbit/s"
+
+
+def kilobytes(size: int) -> str:
+    """Return a size in bytes for people; little is 0."""
+    return f"{size / 1000:.0f} kB"
+
+
+def seconds(duration: float) -> str:
+    """Return a short duration in seconds for people."""
+    return f"{duration:.2f} s"

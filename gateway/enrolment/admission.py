@@ -4,7 +4,7 @@ The order of the questions is the order of the reasons: what the law says first 
 then whether this address is the source and may be asked at all (E17), and last the credential.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,9 @@ MOST_REFUSALS: Final = 2
 
 CREDENTIAL_REST: Final = timedelta(minutes=30)
 """How long a refused credential rests, unless it changes: devices lock accounts after a few wrong passwords."""
+
+LOST_PATH_REST: Final = timedelta(seconds=5)
+"""Until a source behind a lost interface of ours is looked at again."""
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 
@@ -81,10 +84,27 @@ class Networks(Protocol):
         """Return the live authorisation that covers the IP address `host`, or None."""
 
 
+def nothing_is_lost(_: str) -> bool:
+    """Answer that our own path to an address is not lost."""
+    return False
+
+
 def admit(
-    plan: SourcePlan, judgement: LocationJudgement, networks: Networks, now: datetime
+    plan: SourcePlan,
+    judgement: LocationJudgement,
+    networks: Networks,
+    now: datetime,
+    is_lost: Callable[[str], bool] = nothing_is_lost,
 ) -> Admission | Obstacle:
-    """Decide whether `plan` may be pulled at `now` (UTC)."""
+    """Decide whether `plan` may be pulled at `now` (UTC).
+
+    Args:
+        plan: of the source.
+        judgement: of its location.
+        networks: what may be asked.
+        now: timezone-aware.
+        is_lost: tells of an IP address whether our own path to it is lost: no credential goes there by another way.
+    """
     obstacle = _location_obstacle(judgement)
     if obstacle is not None:
         return obstacle
@@ -95,8 +115,11 @@ def admit(
     resting = _resting_credentials(plan.endpoints)
     verdicts = [(e, _endpoint_obstacle(e, resting, networks, now)) for e in plan.endpoints]
     admitted = tuple(endpoint for endpoint, verdict in verdicts if verdict is None)
+    ways = tuple(endpoint for endpoint in admitted if not is_lost(endpoint.host))
+    if ways:
+        return Admission(ways)
     if admitted:
-        return Admission(admitted)
+        return Obstacle(Hindrance.OWN_NETWORK_DOWN, again_at=now + LOST_PATH_REST)
     return max((v for _, v in verdicts if v is not None), key=lambda v: _NEARNESS.index(v.word))
 
 

@@ -49,7 +49,7 @@ from gateway.relay.protocol import (
 
 logger = logging.getLogger(__name__)
 
-OUR_FAULTS: Final = frozenset({"worker_lost", "bug", "local_error"})
+OUR_FAULTS: Final = frozenset({"worker_lost", "moved", "bug", "local_error"})
 """Ends that say nothing about the source."""
 
 OUR_FAULT_REST: Final = 5.0
@@ -62,6 +62,7 @@ class PullEvents:
     def __init__(self, pulls: Pulls) -> None:
         self._pulls = pulls
         self._status = pulls.ports.status
+        self._telling = pulls.telling
 
     def take(self, event: Event) -> None:
         """Take in one event of a worker or of the manager."""
@@ -111,7 +112,7 @@ class PullEvents:
                 self._verification(pull, session, event)
             case MediaGapOpened():
                 session.quiet_since, session.video_told = event.at, False
-                self._pulls.impair(pull, DegradeReason.NO_MEDIA)
+                self._telling.impair(pull, DegradeReason.NO_MEDIA)
             case MediaGapClosed():
                 self._delivers(pull, session)
             case CodecChanged() | PictureFormatSeen() | StreamFound():
@@ -156,8 +157,8 @@ class PullEvents:
             self._pulls.ports.ledger.accepted(session.endpoint.endpoint_id)
         if pull.failure in REFUSES_US:
             pull.failure = None
-            self._pulls.tell(pull)
-        self._pulls.restore(pull, DegradeReason.AUTHENTICATION_FAILED)
+            self._telling.tell(pull)
+        self._telling.restore(pull, DegradeReason.AUTHENTICATION_FAILED)
         self._contact(pull, event.at)
 
     def _delivers(self, pull: Pull, session: Session) -> None:
@@ -166,8 +167,8 @@ class PullEvents:
         pull.failures = 0 if pull.is_connected else pull.failures
         if pull.failure is not None:
             pull.failure = None
-            self._pulls.tell(pull)
-        self._pulls.restore(pull, DegradeReason.NO_MEDIA)
+            self._telling.tell(pull)
+        self._telling.restore(pull, DegradeReason.NO_MEDIA)
 
     def _media_alive(self, event: MediaAlive) -> None:
         for source_id, last_at in zip(event.source_ids, event.last_at, strict=True):
@@ -195,7 +196,7 @@ class PullEvents:
             if shown.state is RelayState.ENDED:
                 self._pulls.fail(pull, shown.cause, is_over=True, rest=self._rest(shown.cause))
             else:
-                self._pulls.tell(pull)
+                self._telling.tell(pull)
 
     # -- the first connection ---------------------------------------------------------------------------------------
 
@@ -209,7 +210,7 @@ class PullEvents:
         self._delivers(pull, session)
         if not pull.is_connected:
             self._pulls.verified(pull)
-            self._pulls.tell(pull)
+            self._telling.tell(pull)
 
     def _check_first_connection(self, pull: Pull) -> None:
         session = pull.session
@@ -255,7 +256,7 @@ class PullEvents:
                 event.detail,
                 extra={"action": "superior_failed", "source_id": event.source_id},
             )
-        self._pulls.tell(pull)
+        self._telling.tell(pull)
 
     def _worker_lost(self, source_id: int, at: float) -> None:
         running = self._running(source_id, at)
@@ -310,7 +311,7 @@ class PullEvents:
         pull.failure = obstacle_word(cause)
         pull.failures = 0 if had_video else pull.failures + 1
         if cause in NO_PICTURE:
-            self._pulls.impair(pull, DegradeReason.NO_MEDIA)
+            self._telling.impair(pull, DegradeReason.NO_MEDIA)
         if pull.failures >= TRIES_WITHOUT_VIDEO and len(pull.endpoints) > 1:
             is_first_round = pull.failures <= TRIES_WITHOUT_VIDEO * len(pull.endpoints)
             self._pulls.fail(pull, cause, rest=0.0 if is_first_round else None)

@@ -11,8 +11,10 @@ from catalog.model.connectivity import DegradeReason
 from catalog.model.network import AuthorisedNetworks
 from catalog.sinks import Sink
 from gateway.clock import Clock
-from gateway.enrolment.admission import Networks
+from gateway.enrolment.admission import Networks, nothing_is_lost
+from gateway.enrolment.pull import Pull
 from gateway.enrolment.specs import SpecBuilder
+from gateway.relay.limits import Limits
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot
 
@@ -54,6 +56,12 @@ class Relays(Protocol):
     def snapshot(self) -> Sequence[RelaySnapshot]:
         """Return every relay as it stands."""
 
+    def bitrates(self) -> Mapping[int, int]:
+        """Return the bits a second received of each relay, as last counted."""
+
+    def strained(self) -> frozenset[int]:
+        """Return the sources that we ourselves are slow with: what they deliver says nothing about them."""
+
 
 class Ledger(Protocol):
     """Has facts written to the catalog in its own time."""
@@ -84,10 +92,18 @@ class PullRules:
     "Before another try where the device does not take us and nothing counts its refusals."
     superior_patience: float = 60.0
     "How long a verified source on demand runs on for the superior to take it."
+    limits: Limits = field(default_factory=Limits)
+    "What may be pulled at once."
+    expected_bitrate: int = 4_000_000
+    "Bits a second that are reserved for a pull until it is measured."
+    low_bitrate: int = 0
+    "Bits a second below which a source that delivers is degraded; 0: never."
 
-
-def _nothing_is_lost(_: str) -> bool:
-    return False
+    def wait(self, pull: Pull) -> float:
+        """Return how long a pull that failed waits for its next try, before it is spread."""
+        rounds = (pull.failures - 1) // max(len(pull.endpoints), 1)
+        longest = self.reconnect_longest if pull.is_connected else self.retry_longest
+        return min(longest, self.retry_first * (1 << min(rounds, 10)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ class Ports:
     specs: SpecBuilder
     clock: Clock
     random: Random = field(default_factory=SystemRandom)
-    is_lost: Callable[[str], bool] = _nothing_is_lost
+    is_lost: Callable[[str], bool] = nothing_is_lost
     "Tells of an IP address whether our own path to it is lost; then no credential goes there by another way."
 
 

@@ -12,6 +12,7 @@ from catalog.model.profile import LocationJudgement
 from gateway.enrolment.admission import Hindrance, Obstacle
 from gateway.enrolment.first_connection import Proof
 from gateway.enrolment.specs import PullKey
+from gateway.relay.limits import Priority, Shortage
 from gateway.relay.protocol import SinkState
 
 
@@ -41,7 +42,11 @@ NO_PICTURE: Final = frozenset(
 )
 """Causes with which a source that answers gives no video."""
 
-MEASURED_BY_PULLS: Final = (DegradeReason.NO_MEDIA, DegradeReason.AUTHENTICATION_FAILED)
+MEASURED_BY_PULLS: Final = (
+    DegradeReason.NO_MEDIA,
+    DegradeReason.AUTHENTICATION_FAILED,
+    DegradeReason.BITRATE_LOW,
+)
 """Degrade reasons that open and close by what a pull shows, and by nothing else."""
 
 TRIES_WITHOUT_VIDEO: Final = 2
@@ -115,20 +120,28 @@ class Pull:
     session: Session | None = None
     blocked: Obstacle | None = None
     "What admission has against it."
+    short: Shortage | None = None
+    "Which limit of ours it waits for."
     failure: str | None = None
     "Why the last try brought no video."
     superior: str | None = None
     "Why the superior does not take it."
     open_reasons: set[DegradeReason] = field(default_factory=set)
     "Told to the status and not taken back."
+    bitrate: int = 0
+    "Bits a second as last measured and smoothed."
+    measured_at: float = float("-inf")
+    "Monotonic."
     stop_by: float = 0.0
     "Monotonic; a pull being stopped counts as ended then, whatever its worker says."
 
     @property
     def obstacle(self) -> str | None:
-        """Return the one word to tell: admission's first, then the source's, then the superior's."""
+        """Return the one word to tell: admission's first, then our limit, the source's, the superior's."""
         if self.blocked is not None:
             return self.blocked.word.value
+        if self.short is not None:
+            return self.short.limit.value
         return self.failure or self.superior
 
     def is_wanted(self, now: float) -> bool:
@@ -138,6 +151,17 @@ class Pull:
         if not self.is_connected or self.plan.relay_mode is RelayMode.ALWAYS:
             return True
         return self.plan.relay_mode is RelayMode.ON_DEMAND and now < self.wanted_until
+
+    @property
+    def endpoint(self) -> EndpointPlan:
+        """The one that comes next; only where admission let any through."""
+        return self.endpoints[self.next_endpoint % len(self.endpoints)]
+
+    def priority(self, now: float) -> Priority:
+        """Return how important its place in the budget is at monotonic `now`."""
+        if self.is_connected and self.plan.relay_mode is RelayMode.ALWAYS:
+            return Priority.DUTY
+        return Priority.ON_DEMAND if now < self.wanted_until else Priority.VERIFICATION
 
     @property
     def refuses_us(self) -> bool:
@@ -163,7 +187,7 @@ def differs(before: SourcePlan, after: SourcePlan) -> bool:
     if len(before.endpoints) != len(after.endpoints):
         return True
     return any(
-        (a.endpoint_id, a.is_confirmed, a.credential, a.tls_pin_sha256)
-        != (b.endpoint_id, b.is_confirmed, b.credential, b.tls_pin_sha256)
+        (a.endpoint_id, a.host, a.is_confirmed, a.credential, a.tls_pin_sha256)
+        != (b.endpoint_id, b.host, b.is_confirmed, b.credential, b.tls_pin_sha256)
         for a, b in zip(before.endpoints, after.endpoints, strict=True)
     ) or (before.relay_mode, before.allow_basic) != (after.relay_mode, after.allow_basic)

@@ -4,25 +4,22 @@ Synchronous; owns no task and no socket. The service calls `update` and `forget`
 times a second, and `reassert` once a minute; `events` takes in what the relay workers report.
 """
 
-import heapq
 import logging
-from collections import deque
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import closing
 from typing import Final
 
 from adapters.base import SourceKey
 from catalog.errors import CredentialUnreadable
-from catalog.model.connectivity import DegradeReason
 from catalog.model.plan import RelayMode, SourcePlan
 from catalog.model.profile import LocationJudgement
-from gateway.enrolment.admission import Admission, Hindrance, Obstacle, admit
+from gateway.enrolment.admission import Admission, Hindrance, admit
 from gateway.enrolment.first_connection import Proof
+from gateway.enrolment.measuring import Measuring
+from gateway.enrolment.places import Places
 from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import (
-    MEASURED_BY_PULLS,
     RUNS,
-    TRIES_WITHOUT_VIDEO,
     Phase,
     Pull,
     Session,
@@ -31,17 +28,20 @@ from gateway.enrolment.pull import (
 )
 from gateway.enrolment.refusals import Refusals
 from gateway.enrolment.specs import pull_key
+from gateway.enrolment.telling import Telling
+from gateway.enrolment.turns import Turns
+from gateway.relay.limits import Priority, Shortage
 
 logger = logging.getLogger(__name__)
 
 STARTS_AT_A_LOOK: Final = 50
 """Pulls begun at once: a thousand cameras are not all called in the same second after a start."""
 
+TRIES_AT_A_LOOK: Final = 200
+"""Pulls whose turn comes at once, most of which may find no room; 10 ms."""
+
 DEVICE_BUSY: Final = 1.0
 """Seconds until a source asks again whether its device's credential has been tried through another one."""
-
-LOST_PATH_REST: Final = 5.0
-"""Seconds until a source behind a lost interface of ours is looked at again."""
 
 STOP_PATIENCE: Final = 5.0
 """Seconds that a stopped pull's last event is waited for; a worker that died sends none."""
@@ -60,10 +60,10 @@ class Pulls:
         self._stopping: set[int] = set()
         self._awaiting: set[int] = set()
         "Verified sources on demand that the superior has not taken yet."
-        self._leased: set[int] = set()
-        self._later: list[tuple[float, int, int]] = []
-        self._ready: Final = (deque[tuple[int, int]](), deque[tuple[int, int]](), deque[tuple[int, int]]())
-        "Lanes: connected sources, first tries, further tries."
+        self._turns = Turns(self._pulls)
+        self.places = Places(self._pulls, rules)
+        self.telling = Telling(ports)
+        self._measuring = Measuring(ports, rules, self._pulls, self.places)
 
     def __len__(self) -> int:
         return len(self._pulls)
@@ -114,37 +114,9 @@ class Pulls:
         if pull.session is not None:
             self._leave(pull, pull.session)
             self.ports.relays.stop(SourceKey(source_id), "off_the_roll")
-        for known in (self._verifying, self._stopping, self._awaiting, self._leased):
+        self.places.leave(pull)
+        for known in (self._verifying, self._stopping, self._awaiting):
             known.discard(source_id)
-
-    def want(self, source_id: int, duration: float) -> str | None:
-        """Have a source on demand run for the next `duration` seconds at least.
-
-        Returns:
-            None when it runs or will run as soon as it can, else the one word for what stands in the way.
-
-        Raises:
-            LookupError: the source is not on the roll.
-        """
-        pull = self._pulls.get(source_id)
-        if pull is None:
-            raise LookupError(f"there is no source {source_id} on the roll")
-        if pull.plan.relay_mode is RelayMode.ON_DEMAND:
-            is_new = source_id not in self._leased
-            pull.wanted_until = max(pull.wanted_until, self.now() + duration)
-            self._leased.add(source_id)
-            if is_new and pull.phase is Phase.WAITING:
-                # Somebody asks now: an earlier failure makes nobody wait. A refused credential still rests.
-                pull.due_at = 0.0
-            self.settle(pull, anew=is_new)
-        return pull.blocked.word.value if pull.blocked is not None else None
-
-    def release(self, source_id: int) -> None:
-        """End what `want` asked for."""
-        pull = self._pulls.get(source_id)
-        if pull is not None:
-            pull.wanted_until = 0.0
-            self.settle(pull)
 
     def settle(self, pull: Pull, *, anew: bool = False) -> None:
         """Bring what is done for a source in line with what its plan and the conditions allow."""
@@ -157,20 +129,25 @@ class Pulls:
                 self.stop(pull, pull.blocked.word.value if pull.blocked is not None else "not_wanted")
             else:
                 self._settle_idle(pull)
-        self.tell(pull)
+        self.telling.tell(pull)
 
     def _settle_wanted(self, pull: Pull, *, anew: bool) -> None:
         if pull.session is None:
-            if pull.phase is Phase.IDLE or (anew and not pull.is_lined_up):
+            if anew and pull.phase is Phase.WAITING and self.places.budget.waits(pull.plan.source_id):
+                # Not through the turns again: of a hundred thousand that wait, most would for nothing.
+                self.ask_again(pull)
+            elif pull.phase is Phase.IDLE or (anew and not pull.is_lined_up):
                 self._enqueue(pull, pull.due_at)
             return
         session = pull.session
+        self.places.budget.prefer(pull.plan.source_id, pull.priority(self.now()))
         keys = {pull_key(pull.plan, each, self.conditions.sink) for each in pull.endpoints}
         if session.key not in keys:
             pull.due_at, pull.next_endpoint = 0.0, 0
             self.stop(pull, "changed")
 
     def _settle_idle(self, pull: Pull) -> None:
+        self.places.leave(pull)
         again_at = pull.blocked.again_at if pull.blocked is not None else None
         if again_at is None:
             pull.phase, pull.ticket, pull.is_lined_up = Phase.IDLE, pull.ticket + 1, False
@@ -181,14 +158,11 @@ class Pulls:
 
     def _admit(self, pull: Pull) -> None:
         plan = self.refusals.merged(pull.plan)
-        decision = admit(plan, pull.judgement, self.conditions.networks, self.ports.clock.now())
+        now = self.ports.clock.now()
+        decision = admit(plan, pull.judgement, self.conditions.networks, now, self.ports.is_lost)
         if isinstance(decision, Admission):
-            ways = tuple(each for each in decision.endpoints if not self.ports.is_lost(each.host))
-            if ways:
-                pull.endpoints, pull.blocked = ways, None
-                return
-            again_at = self.ports.clock.now() + timedelta(seconds=LOST_PATH_REST)
-            decision = Obstacle(Hindrance.OWN_NETWORK_DOWN, again_at=again_at)
+            pull.endpoints, pull.blocked = decision.endpoints, None
+            return
         pull.endpoints, pull.blocked = (), decision
         if decision.word is Hindrance.LOCATION_FORBIDDEN:
             self.ports.ledger.forbidden(plan.source_id, decision.requirements)
@@ -206,21 +180,15 @@ class Pulls:
             pull = self._pulls[source_id]
             if now >= pull.stop_by:
                 self.ended(pull)
-        for source_id in list(self._leased):
-            pull = self._pulls[source_id]
-            if now >= pull.wanted_until:
-                self._leased.discard(source_id)
-                self.settle(pull)
         for source_id in list(self._verifying):
             pull = self._pulls[source_id]
             if pull.session is not None and now >= pull.session.deadline:
                 self.fail(pull, "timeout")
         for source_id in list(self._awaiting):
             self._look_at_awaiting(self._pulls[source_id], now)
-        while self._later and self._later[0][0] <= now:
-            _, source_id, ticket = heapq.heappop(self._later)
-            self._line_up(source_id, ticket)
+        self._turns.come(now)
         self._begin_ready()
+        self._look_at_places(now)
 
     def _look_at_awaiting(self, pull: Pull, now: float) -> None:
         if pull.is_connected or pull.session is None:
@@ -230,31 +198,24 @@ class Pulls:
             self.fail(pull, "")
 
     def _begin_ready(self) -> None:
-        for _ in range(STARTS_AT_A_LOOK):
-            lanes = self._ready if len(self._verifying) < self.rules.verify_at_once else self._ready[:1]
-            lane = next((lane for lane in lanes if lane), None)
-            if lane is None:
+        begun = 0
+        for _ in range(TRIES_AT_A_LOOK):
+            pull = self._turns.next(may_verify=self._may_verify)
+            if pull is None:
                 return
-            source_id, ticket = lane.popleft()
-            pull = self._pulls.get(source_id)
-            if pull is not None and pull.phase is Phase.WAITING and pull.ticket == ticket:
-                pull.is_lined_up = False
-                self._begin(pull)
+            self._begin(pull)
+            begun += pull.session is not None
+            if begun >= STARTS_AT_A_LOOK:
+                return
+
+    @property
+    def _may_verify(self) -> bool:
+        return len(self._verifying) < self.rules.verify_at_once
 
     def _enqueue(self, pull: Pull, due_at: float) -> None:
-        pull.phase, pull.due_at, pull.ticket, pull.is_lined_up = Phase.WAITING, due_at, pull.ticket + 1, False
-        if due_at > self.now():
-            heapq.heappush(self._later, (due_at, pull.plan.source_id, pull.ticket))
-        else:
-            self._line_up(pull.plan.source_id, pull.ticket)
-
-    def _line_up(self, source_id: int, ticket: int) -> None:
-        pull = self._pulls.get(source_id)
-        if pull is None or pull.ticket != ticket:
-            return
-        lane = 0 if pull.is_connected else (2 if pull.failures else 1)
-        pull.is_lined_up = True
-        self._ready[lane].append((source_id, ticket))
+        now = self.now()
+        self._turns.put(pull, due_at, now)
+        self.places.wait(pull, now)
 
     def _begin(self, pull: Pull) -> None:
         """Begin a pull whose turn has come, if it is still admitted."""
@@ -265,7 +226,9 @@ class Pulls:
             self.settle(pull)
             return
         plan = pull.plan
-        endpoint = pull.endpoints[pull.next_endpoint % len(pull.endpoints)]
+        endpoint = pull.endpoint
+        if self._take_place(pull) is not None:
+            return
         if not self.refusals.may_try(endpoint, plan.source_id):
             self._enqueue(pull, now + DEVICE_BUSY * self.ports.random.uniform(0.75, 1.25))
             return
@@ -278,7 +241,7 @@ class Pulls:
             self.refusals.left(endpoint, plan.source_id)
             pull.failure = error.cause
             self._enqueue(pull, now + self.rules.refused_rest)
-            self.tell(pull)
+            self.telling.tell(pull)
             return
         pull.session = Session(
             endpoint=endpoint,
@@ -286,20 +249,13 @@ class Pulls:
             proof=Proof(is_matched=True, is_confirmed=endpoint.is_confirmed, needs_superior=sink is not None),
             started_at=now,
             quiet_since=now,
-            deadline=now + self._patience() if verify else float("inf"),
+            deadline=now + self.ports.specs.patience if verify else float("inf"),
         )
         pull.phase = Phase.VERIFYING if verify else Phase.RUNNING
         if verify:
             self._verifying.add(plan.source_id)
         self.ports.relays.start(spec)
-        self.tell(pull)
-
-    def _patience(self) -> float:
-        """Return how long a verification may take: two windows of video, once it is there."""
-        bounds = self.ports.specs.bounds
-        return (
-            bounds.connect + bounds.handshake + bounds.first_media + 2 * self.ports.specs.verify_media + 30.0
-        )
+        self.telling.tell(pull)
 
     def verified(self, pull: Pull) -> None:
         """Make room for the next verification; the pull itself goes on, on demand only for a while."""
@@ -340,7 +296,8 @@ class Pulls:
         pull.failure = obstacle_word(cause) if cause else pull.failure
         pull.failures += 1
         pull.next_endpoint += 1
-        pull.due_at = self.now() + (self._wait(pull) if rest is None else rest)
+        spread = self.ports.random.uniform(0.75, 1.25)
+        pull.due_at = self.now() + (spread * self.rules.wait(pull) if rest is None else rest)
         if is_over:
             self._leave(pull, session)
             # Ended by itself, but the manager would begin it again after the loss of its worker.
@@ -350,54 +307,65 @@ class Pulls:
             self.stop(pull, cause or "failed")
         self.settle(pull)
 
-    def _wait(self, pull: Pull) -> float:
-        rounds = (pull.failures - 1) // max(len(pull.endpoints), 1)
-        longest = self.rules.reconnect_longest if pull.is_connected else self.rules.retry_longest
-        plain = min(longest, self.rules.retry_first * (1 << min(rounds, 10)))
-        return plain * self.ports.random.uniform(0.75, 1.25)
-
     def _leave(self, pull: Pull, session: Session) -> None:
         self._verifying.discard(pull.plan.source_id)
         self.refusals.left(session.endpoint, pull.plan.source_id)
 
+    # -- places in the budget -----------------------------------------------------------------------------------------
+
+    def _take_place(self, pull: Pull) -> Shortage | None:
+        """Take a place for a pull that is due; who must give way for it does. Else return the limit."""
+        now, endpoint = self.now(), pull.endpoint
+        record = self.conditions.networks.covers(endpoint.host, self.ports.clock.now())
+        answer = self.places.ask(pull, "" if record is None else str(record.network), now)
+        if isinstance(answer, Shortage):
+            self.telling.tell(pull)
+            return answer
+        for victim in answer.victims:
+            self._give_way(self._pulls[victim], answer.shortage, f"source {pull.plan.source_id} goes first")
+        return None
+
+    def ask_again(self, pull: Pull) -> Shortage | None:
+        """Ask for the place of a pull that is due, wherever it stands; with it, its turn has come."""
+        shortage = self._take_place(pull)
+        if shortage is None and not pull.is_lined_up:
+            self._enqueue(pull, self.now())
+        return shortage
+
+    def _give_way(self, pull: Pull, shortage: Shortage | None, reason: str) -> None:
+        """End a pull whose place is gone. The fault is ours: nothing of it is charged to the source."""
+        self.places.give_way(pull, shortage, reason, self.now())
+        if pull.session is not None:
+            self.stop(pull, "gave_way")
+        elif pull.phase is Phase.WAITING:
+            self._enqueue(pull, pull.due_at)
+        self.telling.tell(pull)
+
+    def _look_at_places(self, now: float) -> None:
+        """Measure what is pulled, end what goes beyond a limit, and let in whoever there is room for."""
+        overrun = self._measuring.look(now)
+        if overrun is not None:
+            self._give_way(self._pulls[overrun.key], overrun.shortage, "more is pulled than was expected")
+        with closing(self.places.budget.line()) as line:
+            for number, (source_id, priority) in enumerate(line):
+                if number >= STARTS_AT_A_LOOK or (priority is Priority.VERIFICATION and not self._may_verify):
+                    return
+                if self._pulls[source_id].phase is Phase.WAITING:
+                    self._begin(self._pulls[source_id])
+
     # -- telling ----------------------------------------------------------------------------------------------------
-
-    def tell(self, pull: Pull) -> None:
-        """Tell the status what stands in the way of a source, that it answers but refuses us, or that nobody looks."""
-        self.ports.status.obstacle(pull.plan.source_id, pull.obstacle)
-        if pull.refuses_us:
-            self.impair(pull, DegradeReason.AUTHENTICATION_FAILED)
-        elif not pull.is_wanted(self.now()):
-            # What only a pull can see is not known to be so any longer.
-            for reason in MEASURED_BY_PULLS:
-                self.restore(pull, reason)
-
-    def impair(self, pull: Pull, reason: DegradeReason) -> None:
-        """Tell that a degrade reason of a connected source is open."""
-        if pull.is_connected:
-            pull.open_reasons.add(reason)
-            self.ports.status.impaired(pull.plan.source_id, reason, at=self.now())
-
-    def restore(self, pull: Pull, reason: DegradeReason) -> None:
-        """Tell that a degrade reason of a connected source is closed, also one from before our start."""
-        if pull.is_connected:
-            pull.open_reasons.discard(reason)
-            self.ports.status.restored(pull.plan.source_id, reason, at=self.now())
 
     def reassert(self) -> Iterator[None]:
         """Look anew at every running pull, and tell again what is open; pauses after each pull for others' turns.
 
-        An authorisation may have ended meanwhile; and a source that was offline between has lost its reasons. One
-        that gives no video try after try, for whatever cause, is degraded as soon as it answers a probe.
+        An authorisation may have ended meanwhile.
         """
         for pull in self:
             if self._pulls.get(pull.plan.source_id) is not pull:
                 continue  # forgotten in a pause
             if pull.session is not None:
                 self.settle(pull)
-            is_wanted = pull.is_wanted(self.now())
-            if pull.failure is not None and pull.failures >= TRIES_WITHOUT_VIDEO and is_wanted:
-                self.impair(pull, DegradeReason.NO_MEDIA)
-            for reason in sorted(pull.open_reasons):
-                self.ports.status.impaired(pull.plan.source_id, reason, at=self.now())
+            elif self.places.forgets_bitrate(pull, self.now()):
+                self.ask_again(pull)
+            self.telling.again(pull)
             yield

@@ -23,11 +23,14 @@ from gateway.clock import Clock
 from gateway.enrolment.admission import contactable
 from gateway.enrolment.events import PullEvents
 from gateway.enrolment.ledger import AWAY_PAUSE, CatalogLedger
+from gateway.enrolment.on_demand import OnDemand
 from gateway.enrolment.ports import Conditions, Ports, PullRules, Relays, Status
 from gateway.enrolment.pull import Phase
 from gateway.enrolment.pulls import Pulls
 from gateway.enrolment.specs import SpecBuilder, target_of
 from gateway.own_paths import neighbourhood
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Shortage
 from gateway.relay.protocol import Event
 
 logger = logging.getLogger(__name__)
@@ -102,6 +105,7 @@ class Enrolment:
         if outside.paths is not None:
             ports = replace(ports, is_lost=outside.paths.is_lost)
         self._pulls = Pulls(ports, rules or PullRules())
+        self._on_demand = OnDemand(self._pulls)
         self._events = PullEvents(self._pulls)
         self._changed = asyncio.Event()
         self._judged: dict[tuple[str, str | None, str | None], LocationJudgement] = {}
@@ -116,22 +120,23 @@ class Enrolment:
         """Have the plans read again soon: the catalog changed. Calls in quick succession are one."""
         self._changed.set()
 
-    def start_on_demand(self, source_id: int, idle_stop: float) -> str | None:
+    def start_on_demand(self, source_id: int, idle_stop: float) -> str | Shortage | None:
         """Have a source on demand relayed for `idle_stop` seconds; each further call begins them anew.
 
         One that never connected is verified first; one that is always on runs anyway.
 
         Returns:
-            None when it runs or begins as soon as it can, else the one word for what stands in the way.
+            None when it runs or begins as soon as it can, else the one word for what stands in the way, or the
+            limit of ours that leaves no room.
 
         Raises:
             LookupError: this gateway has no such source on its roll.
         """
-        return self._pulls.want(source_id, idle_stop)
+        return self._on_demand.want(source_id, idle_stop)
 
     def stop_on_demand(self, source_id: int) -> None:
         """End what `start_on_demand` began; nothing happens to one that is always on."""
-        self._pulls.release(source_id)
+        self._on_demand.release(source_id)
 
     def target_of(self, source_id: int) -> RtspTarget | None:
         """Return where a source may be asked now whether it is there (OPTIONS, never a credential), or None."""
@@ -165,6 +170,15 @@ class Enrolment:
         for pull in self._pulls:
             counted[pull.phase.name.lower()] += 1
         return counted
+
+    def budget(self) -> Usage:
+        """Return how much is pulled, against which limits, and how many wait for room."""
+        return self._pulls.places.budget.usage()
+
+    @property
+    def gave_way(self) -> int:
+        """Return how many pulls ended for another one or because of a limit."""
+        return self._pulls.places.gave_way
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -255,6 +269,7 @@ class Enrolment:
         reasserted, lost = self._clock.monotonic(), frozenset[str]()
         while True:
             await self._clock.sleep(PAUSE)
+            self._on_demand.look()
             self._pulls.look()
             before, lost = lost, self._paths.lost() if self._paths is not None else lost
             if lost != before or self._clock.monotonic() - reasserted >= REASSERT:

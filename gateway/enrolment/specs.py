@@ -54,6 +54,12 @@ class SpecBuilder:
             bounds=self.bounds,
         )
 
+    @property
+    def patience(self) -> float:
+        """Return how many seconds a verification may take: two windows of video, once it is there."""
+        bounds = self.bounds
+        return bounds.connect + bounds.handshake + bounds.first_media + 2 * self.verify_media + 30.0
+
     def _sink(self, sink: Sink, code: str) -> SinkSpec:
         tls = TlsPolicy(pin_sha256=sink.tls_pin_sha256) if sink.tls else None
         return SinkSpec(

@@ -16,6 +16,8 @@ MARK: Final = 0x24
 HEADER: Final = 4
 """Bytes of `$`, channel and length."""
 MAX_FRAME: Final = HEADER + 0xFFFF
+MAX_HEARD: Final = 8
+"""RTCP packets that wait for whoever reads them; a source sends one in seconds."""
 MAX_HELD: Final = 8 * 1024
 """Most bytes of a picture's head (SEI, parameter sets) held back until its first slice tells what it is."""
 FOREIGN_ROW: Final = 200
@@ -115,15 +117,22 @@ class ChunkWalker:
         carried: all channels that are passed on, the video's among them.
         payload_type: the video's RTP payload type; other packets on its channel begin no picture.
         classify: tells key pictures by their first payload.
+        rtcp: the channels among them of which each packet is kept in `heard` as well.
     """
 
     def __init__(
-        self, video_channel: int, carried: AbstractSet[int], payload_type: int, classify: Classifier
+        self,
+        video_channel: int,
+        carried: AbstractSet[int],
+        payload_type: int,
+        classify: Classifier,
+        rtcp: AbstractSet[int] = frozenset(),
     ) -> None:
         self._video = video_channel
         self._carried = frozenset(carried | {video_channel})
         self._payload_type = payload_type
         self._classify = classify
+        self._rtcp = frozenset(rtcp)
         self._timestamp = -1
         self._head = Head.OTHER
         self._deciding = False
@@ -135,6 +144,8 @@ class ChunkWalker:
         "Packets on the video's channel with another payload type."
         self.walked = 0
         "Frames walked over, whatever they carry."
+        self.heard: list[tuple[int, bytes]] = []
+        "Channel and packet of RTCP, the newest `MAX_HEARD`; whoever reads them empties the list."
 
     def walk(self, buffer: bytearray, start: int, end: int) -> Run:
         """Return the next run in `buffer[start:end]`.
@@ -163,6 +174,8 @@ class ChunkWalker:
                     others += 1
             elif channel in carried:
                 others += 1
+                if channel in self._rtcp:
+                    self._hear(channel, buffer[at + HEADER : after])
             else:
                 others += 1
                 break
@@ -195,6 +208,10 @@ class ChunkWalker:
         self._deciding = head is Head.UNDECIDED or head is Head.PARAMETERS
         if head is Head.KEY:
             run.keys.append(run.pictures[-1] if run.pictures else at)
+
+    def _hear(self, channel: int, packet: bytearray) -> None:
+        del self.heard[: 1 - MAX_HEARD]
+        self.heard.append((channel, bytes(packet)))
 
     def _finish(self, buffer: bytearray, at: int, end: int, run: Run) -> None:
         """Say where and why `run` ends, given that the walk ended at `at`."""

@@ -11,7 +11,7 @@ from adapters.rtsp.client import open_transport
 from adapters.rtsp.message import Message, MessageParser
 from adapters.rtsp.quirks import Leniency
 from adapters.rtsp.session import Closed
-from gateway.relay.chunk import MediaChunk, Run
+from gateway.relay.chunk import MARK, MediaChunk, Run
 from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
 
 Take = Callable[[MediaChunk, Run], None]
@@ -120,6 +120,14 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
         self._disarm()
         if self._transport is not None:
             self._transport.abort()
+
+    def send_frame(self, channel: int, packet: bytes) -> None:
+        """Send one interleaved frame of ours; dropped while the peer takes nothing, or when it is gone.
+
+        The transport takes requests and frames whole, so none can stand in the middle of another.
+        """
+        if not self.is_congested and not self.ended.done():
+            self.transport.write(bytes((MARK, channel)) + len(packet).to_bytes(2, "big") + packet)
 
     async def close(self, within: float) -> None:
         """End cleanly: TEARDOWN where we lead the session, its answer or `within` seconds, then the socket."""

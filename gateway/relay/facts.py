@@ -18,6 +18,7 @@ from gateway.relay.protocol import (
     SinkStateChanged,
 )
 from gateway.relay.queue import SinkQueue
+from gateway.relay.reception import Reception
 from gateway.relay.spec import RelaySpec
 
 
@@ -58,6 +59,7 @@ class Totals:
     def __init__(self, spec: RelaySpec) -> None:
         self._source_id = spec.source_id
         self.queue = SinkQueue(spec.bounds.queue_bytes, spec.bounds.queue_seconds)
+        self.reception = Reception()
         self.frames = 0
         self.key_frames = 0
         self.bytes_in = 0
@@ -83,11 +85,11 @@ class Totals:
             self.last_media_at = chunk.at
 
     def counters(self, now: float) -> RelayCounters:
-        """Return the totals, and the bit rate since the last call."""
+        """Return the totals, the bit rate since the last call and the loss of the last minute."""
         passed = now - self._counted_at if self._counted_at is not None else 0.0
         bitrate = round(8 * (self.bytes_in - self._bytes_before) / passed) if passed > 0 else 0
         self._bytes_before, self._counted_at = self.bytes_in, now
-        queue = self.queue
+        queue, reception = self.queue, self.reception
         return RelayCounters(
             source_id=self._source_id,
             frames=self.frames,
@@ -101,6 +103,19 @@ class Totals:
             drops=queue.drops,
             queue_bytes=queue.bytes,
             sessions=self.sessions,
+            damaged_frames=queue.damaged_frames,
+            skipped_frames=queue.skipped_frames,
+            queue_seconds=queue.age(now),
+            delay=queue.take_delay(now),
+            lost=reception.lost,
+            late=reception.late,
+            reordered=reception.reordered,
+            duplicates=reception.duplicates,
+            foreign=reception.foreign,
+            kernel_drops=reception.kernel_drops,
+            restarts=reception.restarts,
+            jitter=reception.jitter,
+            loss=reception.loss(now),
             lost_packets=self.lost_packets,
             discontinuities=self.discontinuities,
         )

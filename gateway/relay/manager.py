@@ -12,12 +12,14 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from adapters.base import SourceKey
 from gateway.clock import Clock
 from gateway.relay.inbox import EventInbox
+from gateway.relay.placement import Candidate, Move, Rebalancing, RebalancingRules, WorkerLoad, place
 from gateway.relay.process import WorkerSlot
 from gateway.relay.protocol import (
     Counters,
@@ -32,6 +34,7 @@ from gateway.relay.protocol import (
     ServeReader,
     SinkState,
     SinkStateChanged,
+    SourceEvent,
     WorkerLog,
     WorkerLost,
     WorkerReady,
@@ -40,6 +43,9 @@ from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot, RelayView
 
 logger = logging.getLogger(__name__)
+
+STRAINED: Final = 0.8
+"""Share of a core from which on a worker may read too slowly, and a camera on TCP sends no faster than we read."""
 
 
 class RelayManager:
@@ -51,14 +57,20 @@ class RelayManager:
     Args:
         clock: the gateway's.
         workers: processes; one a core when None.
+        rebalancing: when a relay moves to another worker.
     """
 
-    def __init__(self, clock: Clock, *, workers: int | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, workers: int | None = None, rebalancing: RebalancingRules | None = None
+    ) -> None:
         self._clock = clock
         count = workers if workers is not None else os.cpu_count() or 1
         self._slots = [WorkerSlot(index, clock, self._on_event, self._on_lost) for index in range(count)]
         self._placed: dict[SourceKey, WorkerSlot] = {}
         self._views: dict[SourceKey, RelayView] = {}
+        self._rebalancing = Rebalancing(rebalancing)
+        self._moving: dict[SourceKey, WorkerSlot] = {}
+        "Relays that take leave of their worker, and where they go."
         self._inbox = EventInbox()
         self._reader_ids = itertools.count(1)
         self._tasks = asyncio.TaskGroup()
@@ -66,6 +78,8 @@ class RelayManager:
         self._is_leaving = False
         self.lost_workers = 0
         "Processes that died or hung, and were replaced."
+        self.moves = 0
+        "Relays that were moved to a worker less busy."
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -94,7 +108,9 @@ class RelayManager:
         if view is None or not is_running:
             now_utc = self._clock.now()
             view = self._views[spec.source_id] = RelayView(spec, now_utc, now_utc)
-            slot = slot or min(self._slots, key=lambda each: (len(each.specs), each.bitrate, each.index))
+            view.placed_at = self._clock.monotonic()
+            self._moving.pop(spec.source_id, None)
+            slot = slot or self._slots[place(self.loads())]
             self._placed[spec.source_id] = slot
             slot.start(spec)
 
@@ -102,6 +118,7 @@ class RelayManager:
         """End a relay; return whether there was one. `RelayEnded` follows unless it had ended already."""
         slot = self._placed.pop(source_id, None)
         view = self._views.pop(source_id, None)
+        self._moving.pop(source_id, None)
         if slot is not None:
             slot.stop(source_id, reason)
         return view is not None
@@ -138,6 +155,25 @@ class RelayManager:
         """Return how many clients each source serves, those that serve none left out."""
         return {source_id: len(view.readers) for source_id, view in self._views.items() if view.readers}
 
+    def move(self, move: Move) -> None:
+        """Have a relay leave its worker and begin in another one; `RelayEnded` with the cause `moved` follows.
+
+        Unless it ends for good meanwhile, or is started or stopped by the caller: that holds instead.
+        """
+        origin, target = self._slots[move.origin], self._slots[move.target]
+        if move.source_id not in origin.specs or origin is target:
+            return
+        self.moves += 1
+        logger.info(
+            "source %s moves from worker %s to worker %s, which is less busy",
+            move.source_id,
+            origin.pid,
+            target.pid,
+            extra={"action": "relay_moved", "source_id": move.source_id},
+        )
+        self._moving[move.source_id] = target
+        origin.stop(move.source_id, "moved")
+
     def counters(self) -> Mapping[SourceKey, RelayCounters]:
         """Return each relay's totals since `start`, over all workers that carried it."""
         return {source_id: view.total() for source_id, view in self._views.items()}
@@ -146,9 +182,26 @@ class RelayManager:
         """Return every relay as it stands, also those that were refused and wait for a new `start`."""
         return [view.snapshot(self._worker_of(source_id)) for source_id, view in self._views.items()]
 
+    def bitrates(self) -> Mapping[int, int]:
+        """Return the bits a second received of each relay, as last counted."""
+        return {source_id: view.counters.bitrate for source_id, view in self._views.items()}
+
+    def strained(self) -> frozenset[int]:
+        """Return the relays that we are slow with: their worker has no CPU to spare, or media waits for their sink."""
+        full = {slot.index for slot in self._slots if slot.load().busy >= STRAINED}
+        return frozenset(
+            source_id
+            for source_id, view in self._views.items()
+            if view.counters.queue_bytes or self._placed[source_id].index in full
+        )
+
     def workers(self) -> list[tuple[int | None, int, float]]:
         """Return process id, number of relays and CPU seconds of each worker."""
         return [(slot.pid, len(slot.specs), slot.cpu) for slot in self._slots]
+
+    def loads(self) -> list[WorkerLoad]:
+        """Return how busy each worker is."""
+        return [slot.load() for slot in self._slots]
 
     async def take(self) -> list[Event]:
         """Wait for events and return all there are, oldest first; for one taker.
@@ -175,6 +228,7 @@ class RelayManager:
             case ReaderLeft():
                 self._note_reader(event)
             case _:
+                event = self._while_moving(slot, event)
                 view = self._views.get(event.source_id)
                 if view is not None:
                     view.take(event)
@@ -198,18 +252,22 @@ class RelayManager:
         )
 
     def _take_counters(self, slot: WorkerSlot, event: Counters) -> None:
-        slot.cpu = event.cpu
-        slot.bitrate = sum(relay.bitrate for relay in event.relays)
+        slot.count(event)
         for relay in event.relays:
             view = self._views.get(relay.source_id)
-            if view is not None:
+            if view is not None and self._placed.get(relay.source_id) is slot:
                 view.counters = relay
+        self._rebalance()
 
     def _on_lost(self, slot: WorkerSlot, pid: int) -> None:
         """Tell for each relay of a lost worker what became of it: the fault is ours, not the source's."""
         if self._is_leaving:
             return
         self.lost_workers += 1
+        for source_id in [key for key in self._moving if self._placed[key] is slot]:
+            # It was about to leave; now it begins again here as the others do.
+            del self._moving[source_id]
+            slot.specs[source_id] = self._views[source_id].spec
         at, at_utc = self._clock.monotonic(), self._clock.now()
         self._inbox.put(WorkerLost(at, at_utc, pid, tuple(slot.specs)))
         for source_id in slot.specs:
@@ -234,6 +292,50 @@ class RelayManager:
             for event in events:
                 view.take(event)
                 self._inbox.put(event)
+
+    # -- moving ------------------------------------------------------------------------------------
+
+    def _rebalance(self) -> None:
+        """Move a relay to another worker if the loads have been uneven for long enough."""
+        now = self._clock.monotonic()
+
+        def candidates(index: int) -> list[Candidate]:
+            settled = self._rebalancing.rules.settled
+            views = [self._views[source_id] for source_id in self._slots[index].specs]
+            return [
+                Candidate(view.spec.source_id, view.counters.bitrate)
+                for view in views
+                if view.is_movable(now, settled)
+            ]
+
+        move = self._rebalancing.look(self.loads(), candidates, now)
+        if move is not None:
+            self.move(move)
+
+    def _while_moving(self, slot: WorkerSlot, event: SourceEvent) -> SourceEvent:
+        """Return `event` as it reads where the relay is being moved: its end is our doing, and it goes on.
+
+        With its last event it has taken its leave of the camera and the superior, and begins in its new worker.
+        """
+        target = self._moving.get(event.source_id)
+        if target is None or self._placed.get(event.source_id) is not slot:
+            return event
+        match event:
+            case RelayEnded(cause="stopped"):
+                return replace(event, cause="moved", retryable=True)
+            case RelayEnded(retryable=False):
+                del self._moving[event.source_id]
+            case RelayStateChanged(state=RelayState.ENDED):
+                del self._moving[event.source_id]
+                view = self._views[event.source_id]
+                view.lose_worker()
+                view.placed_at = self._clock.monotonic()
+                self._placed[event.source_id] = target
+                target.start(view.spec)
+                return replace(event, state=RelayState.WAITING)
+            case _:
+                pass
+        return event
 
     def _worker_of(self, source_id: SourceKey) -> int | None:
         slot = self._placed.get(source_id)

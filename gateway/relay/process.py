@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import sys
@@ -13,7 +14,8 @@ from adapters.base import SourceKey
 from adapters.errors import AdapterError
 from gateway.clock import Clock
 from gateway.relay.handover import hand_over, make_pair
-from gateway.relay.protocol import Command, Event, ServeReader, Shutdown, StartRelay, StopRelay
+from gateway.relay.placement import WorkerLoad
+from gateway.relay.protocol import Command, Counters, Event, ServeReader, Shutdown, StartRelay, StopRelay
 from gateway.relay.spec import RelaySpec
 from gateway.relay.wire import MAX_LINE, decode_event, encode
 from gateway.supervisor import Backoff, keep_running
@@ -26,6 +28,8 @@ LEAVE: Final = 6.0
 """Seconds that a worker has to take its leave."""
 MAX_COMMANDS: Final = 16 * 1024 * 1024
 """Bytes of commands that may wait for a worker; one that lets more wait hangs."""
+BUSY_SMOOTHING: Final = 10.0
+"""Seconds, the time constant of the CPU share of a worker: a burst of key frames is no load."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -59,6 +63,9 @@ class WorkerSlot:
         "Bits per second of all relays here, as last counted."
         self.cpu = 0.0
         "CPU seconds of the present process, as last counted."
+        self._busy = 0.0
+        self._flowing = 0
+        self._counted_at: float | None = None
         self._clock = clock
         self._on_event = on_event
         self._on_lost = on_lost
@@ -79,6 +86,22 @@ class WorkerSlot:
     def serve(self, reader: ServeReader, connection: socket.socket) -> bool:
         """Give the present process a client to serve; return whether it was given it."""
         return self._way is not None and hand_over(self._way, reader, connection)
+
+    def count(self, event: Counters) -> None:
+        """Take in what the present process counted."""
+        self.bitrate = sum(relay.bitrate for relay in event.relays)
+        self._flowing = sum(1 for relay in event.relays if relay.bitrate > 0)
+        passed = event.at - self._counted_at if self._counted_at is not None else 0.0
+        if passed > 0:
+            share = 1.0 - math.exp(-passed / BUSY_SMOOTHING)
+            self._busy += share * ((event.cpu - self.cpu) / passed - self._busy)
+        self.cpu, self._counted_at = event.cpu, event.at
+
+    def load(self) -> WorkerLoad:
+        """Return how busy the present process is."""
+        relays = len(self.specs)
+        fresh = max(0, relays - self._flowing)
+        return WorkerLoad(self.index, self.pid, relays, fresh, self.bitrate, self._busy)
 
     def forget(self, source_id: SourceKey) -> None:
         """Do not run the source in later processes; in the present one it ended by itself."""
@@ -189,7 +212,8 @@ class WorkerSlot:
                 extra={"action": "worker_ended"},
             )
             if pid is not None:
-                self.bitrate = 0
+                self.bitrate, self._flowing = 0, 0
+                self.cpu, self._busy, self._counted_at = 0.0, 0.0, None
                 self._on_lost(self, pid)
 
 

@@ -232,7 +232,7 @@ class RelayEnded:
     at: float
     at_utc: datetime
     cause: str
-    "The stable word of the adapter's error, `stopped`, `worker_lost` or `bug`."
+    "The stable word of the adapter's error, `stopped`, `moved`, `worker_lost` or `bug`."
     retryable: bool
     status: int = 0
     "The source's status code where it refused, else 0."
@@ -268,6 +268,32 @@ class RelayCounters:
     queue_bytes: int
     sessions: int
     "Pull sessions begun."
+    damaged_frames: int = 0
+    "Frames of which the beginning went out and the end did not."
+    skipped_frames: int = 0
+    "Frames before the first key frame of a connection to the sink."
+    queue_seconds: float = 0.0
+    "Age of the oldest media that waits for the sink."
+    delay: float = 0.0
+    "The longest that media waited between its receipt and the sink's connection, over the last period."
+    lost: int = 0
+    "RTP packets over UDP that never came, or too late to be passed on."
+    late: int = 0
+    "Those of them that came too late."
+    reordered: int = 0
+    "Packets that came behind a later one and were put in order."
+    duplicates: int = 0
+    "Packets that came twice; dropped."
+    foreign: int = 0
+    "Datagrams dropped: another sender's, another SSRC's, no RTP, or too long."
+    kernel_drops: int = 0
+    "Datagrams that the worker was too slow for; they are among `lost`."
+    restarts: int = 0
+    "How often the source restarted its stream over UDP: a jump of its sequence, or another SSRC, which ends a pull."
+    jitter: float = 0.0
+    "Seconds, of the video's packets (RFC 3550, 6.4.1)."
+    loss: float = 0.0
+    "Share of the packets over UDP lost in the last 60 s, 0 to 1."
     lost_packets: int = 0
     "Video packets that the sequence passed over between pictures, as the packets that did arrive tell."
     discontinuities: int = 0

@@ -47,6 +47,10 @@ class SinkQueue:
         "Pictures before the first key picture."
         self.drops = 0
         "How many times dropping began."
+        self._newest_at = 0.0
+        "Receipt of the newest chunk that could not pass at once."
+        self._waited = 0.0
+        "The longest wait of what was handed out since `take_delay`."
 
     @property
     def is_dropping(self) -> bool:
@@ -58,8 +62,22 @@ class SinkQueue:
         """Whether anything waits."""
         return bool(self._chunks)
 
+    def age(self, now: float) -> float:
+        """Return for how many seconds the oldest of what waits has waited; 0 when nothing does."""
+        return max(0.0, now - self._chunks[0].at) if self._chunks else 0.0
+
+    def take_delay(self, now: float) -> float:
+        """Return the longest wait, in seconds, since the last call: of what was handed out and of what still waits.
+
+        Measured against the receipt of later media, so that handing out reads no clock; chunks that pass at once
+        waited for nothing.
+        """
+        waited, self._waited = self._waited, 0.0
+        return max(waited, self.age(now))
+
     def offer(self, chunk: MediaChunk) -> None:
         """Take `chunk` in, or as much of it as the policy allows; count the rest."""
+        self._newest_at = chunk.at
         if self._dropping:
             self._resume(chunk)
             return
@@ -86,6 +104,7 @@ class SinkQueue:
         if not self._chunks:
             return None
         chunk = self._chunks.popleft()
+        self._waited = max(self._waited, self._newest_at - chunk.at)
         self.bytes -= len(chunk.data)
         self.frames_out += len(chunk.pictures)
         self.bytes_out += len(chunk.data)

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.base import StreamInfo, Transport
-from adapters.errors import AdapterError, LocalProtocolError, PeerTimeout, RemoteProtocolError, StreamChanged
+from adapters.errors import (
+    AdapterError,
+    LocalProtocolError,
+    PeerClosed,
+    PeerTimeout,
+    RemoteProtocolError,
+    StreamChanged,
+)
 from adapters.rtsp import session as rtsp
 from gateway.relay.changes import Changes
 from gateway.relay.chunk import ChunkWalker, MediaChunk, Run
@@ -19,6 +26,7 @@ from gateway.relay.fanout import Channels, Fanout, Stream
 from gateway.relay.picture import classifier
 from gateway.relay.protocol import CodecChanged, FirstKeyFrame, Playing, RelayEnded, RelayState
 from gateway.relay.reader import ChunkReader, SharedBuffer
+from gateway.relay.reports import ReceiverReports
 from gateway.relay.sink import Sink
 from gateway.relay.spec import RelaySpec
 from gateway.relay.udp import PortPool, UdpMedia, UdpTick
@@ -65,6 +73,7 @@ class RelaySession:
         self._rate = (0, 0, 0.0)
         "Frames walked over and bytes received at the last look, and when that was."
         self._udp: UdpMedia | None = None
+        self._reports: ReceiverReports | None = None
         self._described: rtsp.Described | None = None
         self._playing: asyncio.Future[rtsp.Playing] = self._loop.create_future()
         self._session: rtsp.PullSession | None = None
@@ -116,11 +125,24 @@ class RelaySession:
             what = "no video" if gaps.last_at else "no video after PLAY"
             self._connection.fail(PeerTimeout(f"{what} for {silence:.0f} s", peer=self._spec.target.peer))
         self._check_rate(now)
+        if self._reports is not None:
+            self._report(self._reports, gaps, now)
         self._fanout.tick(now)
         if self._verification is not None:
             self._verification.tick(now, gap=gaps.is_open)
             if self._verification.passed:
                 self._totals.verified, self._verification = True, None
+
+    def _report(self, reports: ReceiverReports, gaps: GapWatch, now: float) -> None:
+        """Report to the source what arrives of it; take its word when it says BYE and sends no more."""
+        self._totals.reception.jitter = reports.jitter
+        for channel, packet in reports.due(now):
+            if self._udp is not None:
+                self._udp.send(channel, packet)
+            else:
+                self._connection.send_frame(channel, packet)
+        if gaps.is_open and reports.has_left(gaps.last_at):
+            self._connection.fail(PeerClosed("said BYE and sends no more", peer=self._spec.target.peer))
 
     def _check_rate(self, now: float) -> None:
         """End a pull that floods us: its walking and copying is time that its neighbours lack."""
@@ -168,7 +190,7 @@ class RelaySession:
             return ()
         reader = ChunkReader(self._shared.buffer, None, self._take)
         peer = transport.get_extra_info("peername")[0]
-        self._udp = UdpMedia(self._shared.buffer, reader, peer, self._connection.fail)
+        self._udp = UdpMedia(self._shared.buffer, reader, peer, self._connection.fail, self._totals.reception)
         local = transport.get_extra_info("sockname")[0]
         return self._udp.bind(self._shared.ports, local, 2 if self._spec.audio else 1)
 
@@ -194,11 +216,13 @@ class RelaySession:
         stream, now = described.stream, self._loop.time()
         transport = playing.tracks[0].transport
         self._channels = channels_of(playing.tracks)
+        reports = self._reports = ReceiverReports(playing.tracks, self._channels)
         walker = self._walker = ChunkWalker(
             self._channels[0][0],
             {channel for pair in self._channels for channel in pair},
             stream.payload_type,
             classifier(stream.codec),
+            reports.channels,
         )
         self._rate = (0, self._totals.bytes_in, now)
         self._gaps = GapWatch(self._reporter, self._spec.bounds.media_gap, now)
@@ -209,7 +233,7 @@ class RelaySession:
         if transport is Transport.TCP:
             self._connection.reader.walker = walker
         elif self._udp is not None:
-            self._udp.start(playing.tracks, walker, self._shared.tick)
+            self._udp.start(playing.tracks, walker, self._shared.tick, reports.statistics)
         self._reporter.report(
             Playing(
                 *self._reporter.times(),
@@ -258,6 +282,8 @@ class RelaySession:
     def _take(self, received: MediaChunk, run: Run) -> None:
         """Pass one run of media on: the hot path."""
         self._totals.count(received, run.video_packets)
+        if self._reports is not None and (received.pictures or self._walker.heard):
+            self._reports.take(received, self._walker.heard)
         chunk = self._changes.take(received, run) if self._changes is not None else received
         if chunk is None:
             return

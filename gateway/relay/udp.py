@@ -1,36 +1,37 @@
-"""Media over UDP: socket pairs, batched reads on a tick, datagrams framed as on TCP. Owns its sockets."""
+"""Media over UDP: socket pairs, and reads on a tick that all of them share. Owns its sockets."""
 
 import asyncio
 import contextlib
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from adapters.errors import LocalResourcesExhausted, RemoteProtocolError
+from adapters.errors import AdapterError, LocalResourcesExhausted
+from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
-from gateway.relay.chunk import HEADER, MARK, ChunkWalker
-from gateway.relay.reader import BUFFER_SIZE, ChunkReader, SharedBuffer
+from gateway.relay.chunk import ChunkWalker
+from gateway.relay.intake import DatagramReader, Frames, Intake, RtcpIntake, RtpIntake, configure
+from gateway.relay.reader import ChunkReader, SharedBuffer
+from gateway.relay.reception import Reception
+from gateway.relay.reorder import SsrcPin
 
 TICK: Final = 0.01
 """Seconds between two rounds of reading: far cheaper than a wake-up per packet, and little delay."""
-MAX_DATAGRAM: Final = 2048
-"""Longer datagrams are cut and then dropped: RTP of cameras stays below an Ethernet frame."""
-MAX_BATCH: Final = 512
-"""Datagrams that one socket may bring in one round; a flood leaves its neighbours their turn."""
-RECEIVE_BUFFER: Final = 4 * 1024 * 1024
-"""Bytes asked of the kernel; a key frame may be a burst of hundreds of packets."""
 QUARANTINE: Final = 60.0
 """Seconds for which a port that carried a stream is not used again: its sender may not have noticed."""
 
-_RTP_HEADER: Final = 12
-
 
 class PortPool:
-    """Bind pairs of ports for RTP and RTCP, never one that carried another stream a short while ago."""
+    """Bind pairs of ports for RTP and RTCP, never one that carried another stream a short while ago.
 
-    def __init__(self) -> None:
+    Args:
+        gro: whether the kernel may hand on bursts of datagrams in one piece, where it can.
+    """
+
+    def __init__(self, *, gro: bool = True) -> None:
+        self._gro = gro
         self._used: deque[tuple[float, int]] = deque()
 
     def bind(self, address: str, now: float) -> tuple[socket.socket, socket.socket]:
@@ -44,7 +45,7 @@ class PortPool:
         quarantined = {port for _, port in self._used}
         for _ in range(64):
             try:
-                pair = _bind_pair(address, quarantined)
+                pair = _bind_pair(address, quarantined, gro=self._gro)
             except OSError as error:
                 raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
             if pair is not None:
@@ -56,7 +57,9 @@ class PortPool:
         self._used.append((now, port))
 
 
-def _bind_pair(address: str, quarantined: set[int]) -> tuple[socket.socket, socket.socket] | None:
+def _bind_pair(
+    address: str, quarantined: set[int], *, gro: bool
+) -> tuple[socket.socket, socket.socket] | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     rtp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
@@ -69,7 +72,7 @@ def _bind_pair(address: str, quarantined: set[int]) -> tuple[socket.socket, sock
         port = rtp.getsockname()[1]
         if port % 2 == 0 and port not in quarantined:
             rtcp.bind((address, port + 1))
-            rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            configure(rtp, gro=gro)
             return rtp, rtcp
     except OSError:
         # The next port is taken: try another pair.
@@ -86,6 +89,7 @@ class UdpTick:
         self._loop = asyncio.get_running_loop()
         self._poll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
+        self._again: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, fd: int, read: Callable[[], None]) -> None:
@@ -95,8 +99,13 @@ class UdpTick:
         if self._timer is None:
             self._timer = self._loop.call_later(TICK, self._round)
 
+    def again(self, fd: int) -> None:
+        """Call the `read` of `fd` in the next round, even if it has no datagrams."""
+        self._again.add(fd)
+
     def remove(self, fd: int) -> None:
         """Forget `fd`, before it is closed."""
+        self._again.discard(fd)
         if self._readers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
@@ -110,7 +119,9 @@ class UdpTick:
 
     def _round(self) -> None:
         self._timer = self._loop.call_later(TICK, self._round) if self._readers else None
-        for fd, _ in self._poll.poll(0):
+        ready = {fd for fd, _ in self._poll.poll(0)} | self._again
+        self._again.clear()
+        for fd in ready:
             read = self._readers.get(fd)
             if read is not None:
                 # In a callback of its own: a bug in one session's reading leaves the others their round.
@@ -120,14 +131,18 @@ class UdpTick:
 class UdpMedia:
     """The datagrams of one pull session, framed for the same walker as TCP's.
 
-    Only datagrams from the peer's address count, and of one SSRC a track: the announced one, or the
-    first seen. So the late packets of another stream on a used port never get through.
+    Only datagrams from the peer's address (and port, where it told one) count, and of one SSRC a track
+    (`SsrcPin`), in order (`ReorderWindow`). So the late packets of another stream on a used port never
+    get through. A picture that lost packets is passed on: its sequence numbers show the gap, and every
+    decoder conceals one; to drop up to the next key picture would make one lost packet seconds of no
+    picture.
 
     Args:
         shared: the worker's receive buffer.
         reader: is given the framed datagrams.
         peer: the peer's address as connected to.
-        on_failure: is told what the reader raises.
+        on_failure: is told what ends the session.
+        reception: counts what is lost, late, foreign.
     """
 
     def __init__(
@@ -135,18 +150,18 @@ class UdpMedia:
         shared: SharedBuffer,
         reader: ChunkReader,
         peer: str,
-        on_failure: Callable[[RemoteProtocolError], None],
+        on_failure: Callable[[AdapterError], None],
+        reception: Reception,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._shared = shared
+        self._frames = Frames(shared, reader)
         self._reader = reader
         self._peer = peer
         self._on_failure = on_failure
+        self._reception = reception
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._ssrcs: dict[int, int] = {}
+        self._rtcp: dict[int, tuple[socket.socket, RtcpIntake, Track]] = {}
         self._tick: UdpTick | None = None
-        self.foreign_packets = 0
-        "Datagrams dropped: another sender's, another SSRC's, no RTP, or too long."
 
     def bind(self, pool: PortPool, address: str, tracks: int) -> tuple[int, ...]:
         """Bind a pair of ports for each of `tracks`; return the RTP ports."""
@@ -154,20 +169,38 @@ class UdpMedia:
             self._pairs.append(pool.bind(address, self._loop.time()))
         return tuple(rtp.getsockname()[1] for rtp, _ in self._pairs)
 
-    def start(self, tracks: tuple[Track, ...], walker: ChunkWalker, tick: UdpTick) -> None:
-        """Begin to read; track n's packets are framed as channels 2n and 2n + 1."""
+    def start(
+        self,
+        tracks: tuple[Track, ...],
+        walker: ChunkWalker,
+        tick: UdpTick,
+        statistics: Sequence[ReceiverStatistics],
+    ) -> None:
+        """Begin to read; track n's packets are framed as channels 2n and 2n + 1, and counted in its statistics."""
         self._reader.walker = walker
         self._tick = tick
-        for index, ((rtp, rtcp), track) in enumerate(zip(self._pairs, tracks, strict=False)):
-            for offset, sock in enumerate((rtp, rtcp)):
-                if track.server_ports is not None:
-                    # The kernel then drops whatever comes from elsewhere.
-                    with contextlib.suppress(OSError):
-                        sock.connect((self._peer, track.server_ports[offset]))
-                channel = 2 * index + offset
-                if offset == 0 and track.ssrc is not None:
-                    self._ssrcs[channel] = track.ssrc
-                tick.add(sock.fileno(), lambda sock=sock, channel=channel: self._read(sock, channel))  # type: ignore[misc]
+        now = self._loop.time()
+        for index, ((rtp, rtcp), track, kept) in enumerate(
+            zip(self._pairs, tracks, statistics, strict=False)
+        ):
+            pin = SsrcPin(track.ssrc, now)
+            reports = RtcpIntake(2 * index + 1, self._reception)
+            self._rtcp[2 * index + 1] = (rtcp, reports, track)
+            ports = track.server_ports or (None, None)
+            self._watch(rtp, ports[0], tick, RtpIntake(2 * index, pin, kept, self._reception))
+            self._watch(rtcp, ports[1], tick, reports)
+
+    def send(self, channel: int, packet: bytes) -> None:
+        """Send an RTCP packet to where the track's RTCP comes from; dropped where that is unknown."""
+        found = self._rtcp.get(channel)
+        if found is None:
+            return
+        rtcp, reports, track = found
+        with contextlib.suppress(OSError):
+            if track.server_ports is not None:
+                rtcp.send(packet)
+            elif reports.sender is not None:
+                rtcp.sendto(packet, reports.sender)
 
     def close(self, pool: PortPool) -> None:
         """Close all sockets; ports that carried a stream go into quarantine."""
@@ -179,40 +212,24 @@ class UdpMedia:
             rtp.close()
             rtcp.close()
         self._pairs.clear()
+        self._rtcp.clear()
 
-    def _read(self, sock: socket.socket, channel: int) -> None:
-        """Read what waits on `sock` into the shared buffer, each datagram behind a frame header."""
-        if sock.fileno() < 0:
+    def _watch(self, sock: socket.socket, port: int | None, tick: UdpTick, intake: Intake) -> None:
+        if port is not None:
+            # The kernel then drops whatever comes from elsewhere.
+            with contextlib.suppress(OSError):
+                sock.connect((self._peer, port))
+        reader = DatagramReader(sock, (self._peer, port), self._frames, intake, self._reception)
+        tick.add(sock.fileno(), lambda: self._read(sock, reader, tick))
+
+    def _read(self, sock: socket.socket, reader: DatagramReader, tick: UdpTick) -> None:
+        fd = sock.fileno()
+        if fd < 0:
             return
-        buffer, view = self._shared.bytes, self._shared.view
-        at = self._reader.begin()
-        for _ in range(MAX_BATCH):
-            if at + HEADER + MAX_DATAGRAM > BUFFER_SIZE:
-                break
-            try:
-                size, sender = sock.recvfrom_into(view[at + HEADER : at + HEADER + MAX_DATAGRAM])
-            except BlockingIOError:
-                break
-            except OSError:
-                # An ICMP error of an earlier send, delivered here; media say themselves when they stop.
-                continue
-            start = at + HEADER
-            if sender[0] != self._peer or not self._is_ours(buffer, start, size, channel):
-                self.foreign_packets += 1
-                continue
-            buffer[at : at + HEADER] = bytes((MARK, channel, size >> 8, size & 0xFF))
-            at = start + size
         try:
-            self._reader.end(at, self._loop.time())
-        except RemoteProtocolError as error:
+            reader.read(self._loop.time())
+        except AdapterError as error:
+            error.peer = error.peer or self._peer
             self._on_failure(error)
-
-    def _is_ours(self, buffer: bytearray, start: int, size: int, channel: int) -> bool:
-        if size >= MAX_DATAGRAM:
-            return False
-        if channel % 2:
-            return True
-        if size < _RTP_HEADER or buffer[start] >> 6 != 2:
-            return False
-        ssrc = int.from_bytes(buffer[start + 8 : start + 12], "big")
-        return self._ssrcs.setdefault(channel, ssrc) == ssrc
+        if reader.is_waiting:
+            tick.again(fd)

@@ -34,6 +34,15 @@ _SUMMED: Final = frozenset(
         "dropped_frames",
         "drops",
         "sessions",
+        "damaged_frames",
+        "skipped_frames",
+        "lost",
+        "late",
+        "reordered",
+        "duplicates",
+        "foreign",
+        "kernel_drops",
+        "restarts",
         "lost_packets",
         "discontinuities",
     }
@@ -100,6 +109,10 @@ class RelayView:
     in_gap: bool = False
     readers: set[int] = field(default_factory=set)
     "Numbers of the clients that pull it from us."
+    verified: bool = False
+    "Whether a verification passed."
+    placed_at: float = 0.0
+    "Monotonic; when it came to its present worker."
     before: RelayCounters = field(init=False)
     "Totals of the workers that are gone."
     counters: RelayCounters = field(init=False)
@@ -130,8 +143,19 @@ class RelayView:
                 self.width, self.height = event.width or self.width, event.height or self.height
             case CodecChanged():
                 self.codec = event.after
-            case VerificationFinished() | StreamFound():
+            case VerificationFinished():
+                self.verified = self.verified or event.passed
+            case StreamFound():
                 pass
+
+    def is_movable(self, now: float, settled: float) -> bool:
+        """Tell whether it may go to another worker at monotonic `now`.
+
+        It plays, is no verification, nobody looks (a login for one look is spent), and it has been where it is for
+        `settled` seconds.
+        """
+        is_steady = self.state is RelayState.PLAYING and not self.in_gap and not self.readers
+        return is_steady and (self.verified or not self.spec.verify) and now - self.placed_at >= settled
 
     def lose_worker(self) -> None:
         """Keep the totals of a worker that is gone."""

@@ -22,6 +22,8 @@ MAX_LINE: Final = 4 * 1024 * 1024
 
 M = TypeVar("M")
 
+_SCALARS: Final = frozenset({int, float, str, bool, type(None)})
+
 _COMMANDS: Final = {kind.__name__: kind for kind in typing.get_args(Command)}
 _EVENTS: Final = {kind.__name__: kind for kind in typing.get_args(Event)}
 
@@ -66,6 +68,9 @@ def _decode(line: bytes, kinds: dict[str, type]) -> object:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _SCALARS:
+        # Nearly every value of the counters, once a second for each relay.
+        return value
     match value:
         case Secret():
             return value.reveal()
@@ -74,9 +79,21 @@ def _plain(value: Any) -> Any:
         case tuple():
             return [_plain(item) for item in value]
         case _ if is_dataclass(value):
-            return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+            # What stands at its default is left out: a worker's counters must fit one line.
+            kind: type = type(value)
+            return {
+                name: _plain(given)
+                for name, default in _defaults(kind)
+                if (given := getattr(value, name)) != default
+            }
         case _:
             return value
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return each field's name and default; `MISSING`, which equals nothing else, where it has none."""
+    return tuple((f.name, f.default) for f in fields(kind))
 
 
 @cache

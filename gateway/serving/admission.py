@@ -16,8 +16,9 @@ from catalog.database import Statements
 from catalog.errors import CatalogError, CredentialUnreadable
 from catalog.model.secret import Secret
 from catalog.sources import SourceUnknown
-from gateway.api.access_recorder import AccessLogFull, AccessRecorder
+from gateway.api.access_recorder import AccessLogFull
 from gateway.clock import Clock
+from gateway.relay.limits import Shortage
 from gateway.serving.grants import Grant, Grants, Viewer
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ class Relays(Protocol):
 class OnDemand(Protocol):
     """Begins relays that run only while somebody asks for them."""
 
-    async def start(self, source_id: int) -> str | None:
-        """Ask for a relay, or say that it is still wanted; return None, or the obstacle in one word.
+    async def start(self, source_id: int) -> str | Shortage | None:
+        """Ask for a relay, or say that it is still wanted; return None, or what stands in the way.
 
         Raises:
             SourceUnknown: no such source is on the roll of this gateway.
@@ -63,8 +64,28 @@ class OnDemand(Protocol):
         ...
 
 
+class Accounts(Protocol):
+    """Knows the standing accounts."""
+
+    async def find(self, username: str) -> "Account | None":
+        """Return the account, or None."""
+        ...
+
+
+class Recorder(Protocol):
+    """Writes the access log."""
+
+    def require_room(self, role: Role) -> None:
+        """Refuse what could not be recorded; raises `AccessLogFull`."""
+        ...
+
+    async def record(self, entry: AccessEntry) -> None:
+        """Return when the row is committed, or waits because the database is away."""
+        ...
+
+
 @dataclass(frozen=True)
-class Limits:
+class ReaderLimits:
     """How many clients may be served."""
 
     readers: int = 1000
@@ -158,13 +179,13 @@ class Admission:
     """
 
     grants: Grants
-    accounts: StandingAccounts
+    accounts: Accounts
     sources: Sources
     relays: Relays
     on_demand: OnDemand | None
-    recorder: AccessRecorder
+    recorder: Recorder
     clock: Clock
-    limits: Limits = field(default_factory=Limits)
+    limits: ReaderLimits = field(default_factory=ReaderLimits)
 
     async def account_of(self, username: str) -> Account | None:
         """Return whose login `username` is, or None."""
@@ -222,6 +243,8 @@ class Admission:
         except SourceUnknown:
             # It left the roll since it was found.
             raise Refused(404, "Not Found") from None
+        if isinstance(obstacle, Shortage):
+            raise Refused(453, "Not Enough Bandwidth")
         if obstacle is not None:
             raise Refused(503, "Service Unavailable", retry_after=60)
         deadline = self.clock.monotonic() + PLAYING_WITHIN

@@ -157,12 +157,12 @@ def test_a_source_on_demand_is_verified_stops_and_runs_when_asked_for() -> None:
     bench.over()
     bench.pass_time(2)
     assert bench.pull().phase is Phase.IDLE
-    assert bench.pulls.want(7, 30.0) is None
+    assert bench.on_demand.want(7, 30.0) is None
     bench.pass_time(1)
     assert bench.relays.started[-1].verify == 0
     bench.pass_time(25)
     assert 7 in bench.relays.running
-    bench.pulls.want(7, 30.0)
+    bench.on_demand.want(7, 30.0)
     bench.pass_time(29)
     assert 7 in bench.relays.running
     bench.pass_time(2)
@@ -172,13 +172,13 @@ def test_a_source_on_demand_is_verified_stops_and_runs_when_asked_for() -> None:
 def test_who_asks_anew_does_not_wait_for_an_earlier_failure() -> None:
     bench = Bench()
     bench.put(plan(relay_mode=RelayMode.ON_DEMAND))
-    for _ in range(4):
+    for _ in range(3):
         bench.end("unreachable")
         bench.over()
         bench.pass_time(1)
     before = len(bench.relays.started)
     assert bench.pull().phase is Phase.WAITING
-    bench.pulls.want(7, 30.0)
+    bench.on_demand.want(7, 30.0)
     bench.pass_time(1)
     assert len(bench.relays.started) == before + 1
 
@@ -196,9 +196,9 @@ def test_a_verified_source_on_demand_waits_only_a_while_for_the_superior() -> No
 def test_what_stands_in_the_way_is_answered_at_once() -> None:
     bench = Bench()
     bench.put(plan(relay_mode=RelayMode.ON_DEMAND, location_type=None, has_connected=True))
-    assert bench.pulls.want(7, 30.0) == "location_unattested"
+    assert bench.on_demand.want(7, 30.0) == "location_unattested"
     with pytest.raises(LookupError):
-        bench.pulls.want(99, 30.0)
+        bench.on_demand.want(99, 30.0)
 
 
 # -- changes --------------------------------------------------------------------------------------------------------
@@ -377,6 +377,16 @@ def test_a_connected_source_that_refuses_us_is_degraded_until_it_takes_us_again(
 # -- a connected source ---------------------------------------------------------------------------------------------
 
 
+def test_a_move_to_another_worker_is_nothing_against_the_source() -> None:
+    bench = Bench()
+    bench.put(plan(7, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True))
+    for _ in range(3):
+        bench.end("moved", was_playing=True, last_media_at=bench.clock.monotonic())
+        bench.pass_time(2)
+    assert (bench.status.kinds(), bench.obstacle(), bench.relays.stopped) == ([], None, [])
+    assert (bench.pull().failures, bench.pull().phase) == (0, Phase.RUNNING)
+
+
 def test_another_endpoint_is_tried_after_two_tries_without_video() -> None:
     bench = Bench()
     bench.put(plan(7, endpoint(1), endpoint(2, "10.1.0.6"), has_connected=True))
@@ -508,14 +518,22 @@ def test_a_source_whose_relay_is_switched_off_is_not_called_degraded_any_longer(
     bench.put(replace(CONNECTED, relay_mode=RelayMode.OFF))
     bench.reassert()
 
-    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+    assert bench.status.kinds() == [
+        "restored no_media",
+        "restored authentication_failed",
+        "restored bitrate_low",
+    ]
 
 
 def test_what_an_earlier_run_saw_of_a_source_on_demand_ends_when_nobody_pulls_it() -> None:
     bench = Bench()
     bench.put(replace(CONNECTED, relay_mode=RelayMode.ON_DEMAND))
 
-    assert bench.status.kinds() == ["restored no_media", "restored authentication_failed"]
+    assert bench.status.kinds() == [
+        "restored no_media",
+        "restored authentication_failed",
+        "restored bitrate_low",
+    ]
 
 
 def test_a_source_whose_credential_rests_stays_degraded() -> None:

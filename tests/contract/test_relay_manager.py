@@ -15,6 +15,7 @@ from adapters.base import Credential, RtspTarget, SourceKey, Transport
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
+from gateway.relay.placement import Move, RebalancingRules
 from gateway.relay.protocol import (
     Event,
     FirstKeyFrame,
@@ -23,6 +24,7 @@ from gateway.relay.protocol import (
     Playing,
     RelayEnded,
     RelayState,
+    RelayStateChanged,
     SinkState,
     SinkStateChanged,
     WorkerLost,
@@ -183,6 +185,7 @@ async def test_a_superior_that_stops_reading_costs_frames_and_neither_the_pull_n
     ):
         relays.start(replace(spec(ONE, camera_one, deaf), bounds=bounds))
         relays.start(replace(spec(TWO, camera_two, superior), bounds=bounds))
+        await eventually(lambda: ONE in relays.strained(), within=20, what="media that waits")
         await eventually(lambda: relays.counters()[ONE].dropped_frames > 0, within=20, what="drops")
         assert relays.counters()[ONE].queue_bytes < 300_000 + 1024 * 1024
         stalled = facts.has(ONE, lambda e: isinstance(e, SinkStateChanged) and e.cause == "timeout")
@@ -257,6 +260,100 @@ async def test_a_changed_spec_replaces_the_session_and_the_same_one_does_not() -
         # The old session took its leave before the new one came.
         methods = camera.methods()
         assert methods.index("TEARDOWN") < len(methods) - 1 - methods[::-1].index("OPTIONS")
+
+
+async def test_a_relay_that_moves_leaves_its_worker_first_and_keeps_its_totals() -> None:
+    async with (
+        fake_rtsp_server() as camera,
+        fake_rtsp_server(SUPERIOR) as superior,
+        RelayManager(SystemClock(), workers=2) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(spec(ONE, camera, superior))
+        await eventually(facts.has(ONE, is_recording), what="RECORD")
+        await eventually(lambda: relays.counters()[ONE].frames > 0, what="counters")
+        before = relays.counters()[ONE].frames
+        facts.events.clear()
+        relays.move(Move(ONE, 0, 1))
+        await eventually(facts.has(ONE, is_recording), what="RECORD from the other worker")
+        ends = [event for event in facts.of(ONE) if isinstance(event, RelayEnded)]
+        assert [(end.cause, end.retryable) for end in ends] == [("moved", True)]
+        states = [event.state for event in facts.of(ONE) if isinstance(event, RelayStateChanged)]
+        assert states == [RelayState.WAITING, RelayState.CONNECTING, RelayState.PLAYING]
+        assert [load.relays for load in relays.loads()] == [0, 1]
+        assert relays.snapshot()[0].worker == relays.workers()[1][0]
+        await eventually(lambda: relays.counters()[ONE].sessions == 2, what="counters of both")
+        assert relays.counters()[ONE].frames >= before
+        methods = camera.methods()
+        assert methods.index("TEARDOWN") < len(methods) - 1 - methods[::-1].index("OPTIONS")
+        assert (relays.moves, relays.lost_workers, camera.connections) == (1, 0, 2)
+
+
+async def test_a_relay_that_is_stopped_while_it_moves_is_not_begun_again() -> None:
+    async with (
+        fake_rtsp_server() as camera,
+        RelayManager(SystemClock(), workers=2) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(spec(ONE, camera))
+        await eventually(facts.has(ONE, lambda e: isinstance(e, FirstKeyFrame)), what="media")
+        relays.move(Move(ONE, 0, 1))
+        relays.stop(ONE, "test over")
+        over = facts.has(ONE, lambda e: isinstance(e, RelayStateChanged) and e.state is RelayState.ENDED)
+        await eventually(over, what="the last event")
+        assert facts.has(ONE, ended("stopped"))()
+        assert (relays.snapshot(), camera.connections) == ([], 1)
+
+
+async def test_a_worker_that_dies_before_its_relay_could_move_is_replaced_with_it() -> None:
+    async with (
+        fake_rtsp_server() as camera,
+        RelayManager(SystemClock(), workers=2) as relays,
+        facts_of(relays) as facts,
+    ):
+        relays.start(spec(ONE, camera))
+        await eventually(facts.has(ONE, lambda e: isinstance(e, FirstKeyFrame)), what="media")
+        pid = relays.workers()[0][0]
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        facts.events.clear()
+        relays.move(Move(ONE, 0, 1))
+        os.kill(pid, signal.SIGKILL)
+        await eventually(facts.has(ONE, lambda e: isinstance(e, FirstKeyFrame)), within=15, what="media anew")
+        assert [event.cause for event in facts.of(ONE) if isinstance(event, RelayEnded)] == ["worker_lost"]
+        assert [load.relays for load in relays.loads()] == [1, 0]
+
+
+async def test_where_one_worker_does_everything_a_relay_moves_to_the_other_by_itself() -> None:
+    impatient = RebalancingRules(busy=0.0, uneven=0.0, lasting=2.0, settled=0.0)
+    keys = [SourceKey(number) for number in range(1, 7)]
+    async with (
+        served(heavy_camera()) as camera,
+        RelayManager(SystemClock(), workers=2, rebalancing=impatient) as relays,
+        facts_of(relays) as facts,
+    ):
+        for key in keys:
+            relays.start(RelaySpec(key, CODES[ONE], target(camera)))
+        assert [load.relays for load in relays.loads()] == [3, 3]
+        for key in keys[1::2]:
+            relays.stop(key, "test")
+        await eventually(lambda: [load.relays for load in relays.loads()] == [2, 1], within=30, what="a move")
+        moved = [event for event in facts.events if isinstance(event, RelayEnded) and event.cause == "moved"]
+        assert len({event.source_id for event in moved}) == relays.moves == 1
+
+
+async def test_a_worker_tells_how_busy_it_is_and_what_it_receives() -> None:
+    async with (
+        served(heavy_camera()) as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+        facts_of(relays),
+    ):
+        relays.start(spec(ONE, camera))
+        await eventually(lambda: relays.loads()[0].busy > 0, what="two counts")
+        await eventually(lambda: relays.bitrates()[ONE] > 0, what="a bitrate")
+        load = relays.loads()[0]
+        assert (load.index, load.relays) == (0, 1)
+        await eventually(lambda: relays.loads()[0].fresh == 0, what="media counted")
 
 
 async def test_credentials_reach_the_worker_and_no_log_line_command_line_or_environment(

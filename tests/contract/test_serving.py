@@ -19,7 +19,7 @@ from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds, RelaySpec
-from gateway.serving.admission import Limits
+from gateway.serving.admission import ReaderLimits
 from gateway.serving.grants import Grant
 from tests.fakes.relay_peers import heavy_camera, served
 from tests.fakes.rtsp_server import FakeRtspServer, Script, fake_rtsp_server
@@ -198,7 +198,7 @@ async def test_one_client_too_many_is_refused_and_let_in_when_another_has_left(d
     async with (
         fake_rtsp_server() as camera,
         RelayManager(SystemClock(), workers=1) as relays,
-        serving(database, relays, CODES, limits=Limits(readers=10, readers_each=1)) as server,
+        serving(database, relays, CODES, limits=ReaderLimits(readers=10, readers_each=1)) as server,
     ):
         relays.start(relay(ONE, camera))
         await playing(relays, ONE)

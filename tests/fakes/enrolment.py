@@ -19,6 +19,7 @@ from catalog.model.sighting import Protocol
 from catalog.profiles.load import effective_profile
 from catalog.sinks import Sink
 from gateway.enrolment.events import PullEvents
+from gateway.enrolment.on_demand import OnDemand
 from gateway.enrolment.ports import Conditions, Ports, PullRules
 from gateway.enrolment.pull import Pull
 from gateway.enrolment.pulls import Pulls
@@ -106,6 +107,8 @@ class RelayRunner:
     started: list[RelaySpec] = field(default_factory=list)
     stopped: list[tuple[int, str]] = field(default_factory=list)
     shown: list[RelaySnapshot] = field(default_factory=list)
+    carried: dict[int, int] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)
     happened: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
 
     async def take(self) -> list[Event]:
@@ -121,6 +124,12 @@ class RelayRunner:
 
     def snapshot(self) -> Sequence[RelaySnapshot]:
         return self.shown
+
+    def bitrates(self) -> Mapping[int, int]:
+        return self.carried
+
+    def strained(self) -> frozenset[int]:
+        return frozenset(self.slow)
 
 
 @dataclass
@@ -191,6 +200,7 @@ class Bench:
         )
         self.pulls = Pulls(ports, rules or PullRules())
         self.pulls.conditions = Conditions(networks(), sink)
+        self.on_demand = OnDemand(self.pulls)
         self.events = PullEvents(self.pulls)
 
     def put(self, *plans: SourcePlan, anew: bool = False) -> None:
@@ -208,6 +218,7 @@ class Bench:
         """Let time pass, looking as the service does."""
         for _ in range(int(seconds * 2)):
             self.clock.advance(0.5)
+            self.on_demand.look()
             self.pulls.look()
 
     def pull(self, source_id: int = 7) -> Pull:

@@ -3,13 +3,16 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import groupby, pairwise
 
+from adapters.media.rtcp import Bye, SenderReport
 from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen, rtp_packets
 from tests.media_captures import behind, timestamp
 
+SSRC = 0x11223344
+NTP = 0x1122334455667788
 PACKETS_A_PICTURE = 30
 PACKET_SIZE = 1300
 
@@ -63,6 +66,101 @@ class UdpOnlyCamera(FakeRtspServer):
             for packet in rtp_packets(gop=self.script.gop):
                 sender.sendto(packet, ("127.0.0.1", self.client_port))
                 await asyncio.sleep(self.script.packet_interval)
+
+
+class UnevenCamera(FakeRtspServer):
+    """Sends by UDP what a bad network makes of it, with sender reports; keeps the reports of the receiver.
+
+    Of each 20 packets number 7 never comes, 11 comes behind 12 and 15 comes twice.
+    """
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.reports: list[bytes] = []
+        "RTCP of the receiver."
+        self._client_port = 0
+        self._server_ports = (0, 0)
+
+    def _response(self, request: Seen) -> bytes:
+        answer = super()._response(request)
+        if request.method != "SETUP":
+            return answer
+        found = re.search(r"client_port=(\d+)", request.headers["transport"])
+        assert found is not None
+        self._client_port = int(found[1])
+        with _pair() as (rtp, rtcp):
+            self._server_ports = (rtp.getsockname()[1], rtcp.getsockname()[1])
+        ports = b";server_port=%d-%d\r\nSession" % self._server_ports
+        return answer.replace(b"\r\nSession", ports)
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        with _pair(*self._server_ports) as (rtp, rtcp):
+            late = b""
+            for index, packet in enumerate(rtp_packets(gop=self.script.gop)):
+                place = index % 20
+                if place == 11:
+                    late = packet
+                elif place != 7:
+                    rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                if place == 12:
+                    rtp.sendto(late, ("127.0.0.1", self._client_port))
+                if place == 15:
+                    rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                if index % 50 == 0:
+                    report = bytes(SenderReport(SSRC, NTP, index * 3600, index, index * 60))
+                    rtcp.sendto(report, ("127.0.0.1", self._client_port + 1))
+                with suppress(BlockingIOError):
+                    self.reports.append(rtcp.recv(2048))
+                await asyncio.sleep(self.script.packet_interval)
+
+
+class RestartingCamera(UnevenCamera):
+    """Falls silent after 30 packets by UDP, and goes on under another SSRC."""
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        with _pair(*self._server_ports) as (rtp, _):
+            for index, packet in enumerate(rtp_packets(SSRC, self.script.gop)):
+                if index == 30:
+                    break
+                rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                await asyncio.sleep(self.script.packet_interval)
+            await asyncio.sleep(2.5)
+            for packet in rtp_packets(SSRC + 1, self.script.gop):
+                rtp.sendto(packet, ("127.0.0.1", self._client_port))
+                await asyncio.sleep(self.script.packet_interval)
+
+
+class LeavingCamera(FakeRtspServer):
+    """Says BYE after each 30 packets, and goes on or falls silent."""
+
+    def __init__(self, script: Script, *, goes_on: bool) -> None:
+        super().__init__(script)
+        self._goes_on = goes_on
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            for index, packet in enumerate(rtp_packets(gop=self.script.gop), 1):
+                writer.write(b"$\x00" + len(packet).to_bytes(2, "big") + packet)
+                if index % 30 == 0:
+                    bye = bytes(Bye((SSRC,)))
+                    writer.write(b"$\x01" + len(bye).to_bytes(2, "big") + bye)
+                    if not self._goes_on:
+                        return
+                await writer.drain()
+                await asyncio.sleep(self.script.packet_interval)
+
+
+@contextmanager
+def _pair(first: int = 0, second: int = 0) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Open sockets for RTP and RTCP on 127.0.0.1, on free ports unless told which."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcp,
+    ):
+        for sock, port in ((rtp, first), (rtcp, second)):
+            sock.setblocking(False)
+            sock.bind(("127.0.0.1", port))
+        yield rtp, rtcp
 
 
 class DeafSuperior(FakeRtspServer):

@@ -1,11 +1,13 @@
 # ruff: noqa: T201
 """A camera or RECORD target of GStreamer's RTSP server; run it with Debian's own /usr/bin/python3.
 
-It prints `listening on port N` once it serves, and for a RECORD target `frames N` each second.
+It prints `listening on port N` once it serves, for a RECORD target `frames N` each second, and for a
+camera with `--reports` what each receiver report of a client says: `report {"rb-jitter": N, ...}`.
 The digest user and password come from the environment: GST_CAMERA_USER, GST_CAMERA_PASSWORD.
 """
 
 import argparse
+import json
 import os
 import sys
 from typing import Any
@@ -39,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=25, help="frames per second")
     parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
     parser.add_argument("--audio", action="store_true", help="offer PCMA beside the video")
+    parser.add_argument("--reports", action="store_true", help="print the receiver reports that come")
     parser.add_argument("--certificate", help="PEM file of certificate and key: serve RTSPS")
     parser.add_argument("--record", action="store_true", help="be a RECORD target that counts frames")
     parser.add_argument("--output", help="RECORD target: append the elementary stream to this file")
@@ -83,6 +86,21 @@ def count_frames(factory: Any) -> None:
     GLib.timeout_add(1000, report)
 
 
+def print_reports(factory: Any) -> None:
+    def active(_: Any, source: Any) -> None:
+        stats = source.get_property("stats")
+        if stats.get_value("have-rb"):
+            names = [stats.nth_field_name(index) for index in range(stats.n_fields())]
+            told = {name: stats.get_value(name) for name in names if name.startswith("rb-")}
+            print("report", json.dumps(told), flush=True)
+
+    def prepared(media: Any) -> None:
+        for index in range(media.n_streams()):
+            media.get_stream(index).get_rtpsession().connect("on-ssrc-active", active)
+
+    factory.connect("media-configure", lambda _, media: media.connect("prepared", prepared))
+
+
 def authentication(options: argparse.Namespace) -> Any:
     user, password = os.environ.get("GST_CAMERA_USER"), os.environ.get("GST_CAMERA_PASSWORD")
     if not user and not options.certificate:
@@ -112,6 +130,8 @@ def main() -> int:
     if options.record:
         factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         count_frames(factory)
+    if options.reports:
+        print_reports(factory)
     auth = authentication(options)
     if auth is not None:
         server.set_auth(auth)

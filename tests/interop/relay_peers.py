@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ class Peer:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.port = port
+        self.printed: deque[str] = deque(maxlen=1000)
+        "Its last lines."
         self._process = process
 
     def target(self, tls: TlsPolicy | None = None) -> RtspTarget:
@@ -34,6 +37,11 @@ class Peer:
         self._process.terminate()
         async with asyncio.timeout(10):
             await self._process.wait()
+
+
+async def _collect(reading: asyncio.StreamReader, printed: deque[str]) -> None:
+    while line := await reading.readline():
+        printed.append(line.decode().rstrip())
 
 
 @asynccontextmanager
@@ -52,10 +60,11 @@ async def gst_peer(*arguments: str, environment: dict[str, str] | None = None) -
             line = await reading.readline()
         found = re.match(r"listening on port (\d+)", line.decode())
         assert found is not None, line
+        peer = Peer(process, int(found[1]))
         async with asyncio.TaskGroup() as tasks:
             # A target reports each second: somebody must read.
-            draining = tasks.create_task(reading.read(), name="drain")
-            yield Peer(process, int(found[1]))
+            draining = tasks.create_task(_collect(reading, peer.printed), name="drain")
+            yield peer
             draining.cancel()
     finally:
         if process.returncode is None:

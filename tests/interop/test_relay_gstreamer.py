@@ -1,6 +1,7 @@
 """The relay between a GStreamer camera and a GStreamer RECORD target; ffmpeg judges what arrives."""
 
 import asyncio
+import json
 import socket
 from pathlib import Path
 
@@ -98,6 +99,30 @@ async def test_the_pictures_of_two_cameras_arrive_unchanged_and_each_under_its_o
             )
             assert {picture.split(",")[0] for picture in decoded} == {str(width * height * 3 // 2)}
             assert len(decoded) > 50
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_gstreamer_reads_our_receiver_reports(transport: Transport) -> None:
+    async with (
+        gst_peer("--size", "320x240", "--reports") as camera,
+        RelayManager(SystemClock(), workers=1) as relays,
+    ):
+        relays.start(RelaySpec(ONE, CODE_ONE, camera.target(), transport=transport))
+
+        def reports() -> list[dict[str, int]]:
+            lines = [line.removeprefix("report ") for line in camera.printed if line.startswith("report ")]
+            return [json.loads(line) for line in lines]
+
+        await eventually(lambda: len(reports()) > 1, within=25, what="two reports")
+        first, second = reports()[:2]
+        assert first["rb-ssrc"] == second["rb-ssrc"]
+        assert first["rb-exthighestseq"] < second["rb-exthighestseq"]
+        assert (second["rb-fractionlost"], second["rb-packetslost"]) == (0, 0)
+        # It reckons the round trip from what we say of its own report; in 65,536ths of a second, and 0
+        # where our clock's millisecond is longer than the way.
+        assert second["rb-lsr"] > 0
+        assert 0 <= second["rb-round-trip"] < 65536
+        assert relays.counters()[ONE].lost == 0
 
 
 @pytest.mark.parametrize("codec", ["H265", "JPEG"])

@@ -15,6 +15,7 @@ from gateway.config import Config, RtspServerConfig
 from gateway.console import public_page
 from gateway.desks import Viewing
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.relay.limits import Limit, Shortage
 from gateway.serving.grants import Grants
 from tests.api_peer import CONFIG, Api, served
 from tests.seed import GATEWAY, HERE, NOW, seed_every_state, seed_roll
@@ -154,7 +155,7 @@ class OnDemandDesk:
         self.blocked = blocked
         self.wanted: set[int] = set()
 
-    async def start(self, source_id: int) -> str | None:
+    async def start(self, source_id: int) -> str | Shortage | None:
         if source_id == self.blocked:
             return "location_unattested"
         self.wanted.add(source_id)
@@ -174,7 +175,7 @@ async def test_a_relay_is_asked_for_and_let_go(database: Database) -> None:
         left = await send(api, "DELETE", f"/api/v1/relays/{one}")
 
     assert asked == (202, {"source_id": one, "idle_stop": 30.0})
-    assert (blocked[0], blocked[1]["detail"]) == (409, "location_unattested")
+    assert (blocked[0], blocked[1]["detail"], "limit" in blocked[1]) == (409, "location_unattested", False)
     assert (unknown[0], left) == (404, (200, {"done": True}))
 
 
@@ -213,6 +214,37 @@ async def test_no_login_is_given_where_nobody_may_pull(api: Api, database: Datab
     seeded = await seed_roll(database)
     refused = await send(api, "POST", f"/api/v1/sources/{seeded.source_ids[0]}/play", {"purpose": "x"})
     assert (refused[0], refused[1]["code"]) == (503, "not_running")
+
+
+class FullDesk(OnDemandDesk):
+    """A desk that has no room in one network."""
+
+    async def start(self, source_id: int) -> str | Shortage | None:
+        return Shortage(Limit.NETWORK_BANDWIDTH, 20_000_000, 18_000_000, 4_000_000, "10.1.2.0/24")
+
+
+async def test_a_relay_beyond_a_limit_is_refused_with_the_limit_its_numbers_and_the_remedy(
+    database: Database,
+) -> None:
+    seeded = await seed_roll(database)
+    async with served(database, on_demand=FullDesk(0)) as api:
+        answer = await api.client.post(
+            "/api/v1/relays", json={"source_id": seeded.source_ids[0]}, headers=api.headers("operator")
+        )
+        problem = await answer.json()
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
+    assert (problem["code"], problem["type"]) == ("relay_limit", "urn:muster:problem:relay_limit")
+    assert problem["limit"] == {
+        "name": "network_bandwidth_limit",
+        "setting": "max_network_bandwidth",
+        "most": 20_000_000,
+        "used": 18_000_000,
+        "asked": 4_000_000,
+        "network": "10.1.2.0/24",
+    }
+    assert "18.0 of 20.0 Mbit/s" in problem["detail"]
+    assert "[relay] max_network_bandwidth" in problem["detail"]
 
 
 async def test_a_source_changes_only_in_what_is_named(api: Api, database: Database) -> None:

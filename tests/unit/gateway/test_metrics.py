@@ -9,12 +9,14 @@ from adapters.base import RtspTarget, SourceKey
 from catalog.model.connectivity import State
 from catalog.model.display import Displayed, UnknownReason
 from gateway.metrics import Metrics
+from gateway.relay.budget import Usage
+from gateway.relay.limits import Limit, Limits
 from gateway.relay.protocol import RelayState
 from gateway.relay.spec import RelaySpec
 from gateway.relay.view import RelaySnapshot, RelayView, no_counters
 from tests.seed import NOW
 
-ALLOWED_LABELS = {"status", "before", "after", "result", "state", "reason", "le"}
+ALLOWED_LABELS = {"status", "before", "after", "result", "state", "reason", "le", "limit", "worker"}
 
 
 def test_counts_of_sources_are_replaced_as_a_whole() -> None:
@@ -40,6 +42,8 @@ def test_no_label_can_carry_a_source() -> None:
     metrics.probes.labels(result="alive").inc()
     metrics.relays.labels(state="up").set(1)
     metrics.evidence_flush.observe(0.01)
+    metrics.show_workers([1.0], moves=0)
+    metrics.show_budget(Usage(Limits(), 0, 0, {}, {}), gave_way=0)
     families = text_string_to_metric_families(metrics.render().decode())
     ours = [family for family in families if family.name.startswith("muster_")]
     assert {
@@ -66,6 +70,42 @@ def test_what_relays_move_is_added_up_and_a_relay_begun_anew_counts_from_nothing
     assert value("muster_worker_restarts_total") == 1.0
     assert value("muster_relays", {"state": "playing"}) == 1.0
     assert value("muster_relays", {"state": "waiting"}) is None
+
+
+def test_delay_is_observed_of_relays_with_media_and_queues_are_summed() -> None:
+    metrics = Metrics()
+    playing = RelayState.PLAYING
+    late = relay(1, playing, bitrate=4_000_000, delay=2.0, queue_bytes=300)
+    metrics.show_relays(
+        [late, relay(2, playing, bitrate=1, queue_bytes=200), relay(3, playing)], lost_workers=0
+    )
+    value = metrics.registry.get_sample_value
+
+    assert value("muster_relay_delay_seconds_count") == 2.0
+    assert value("muster_relay_delay_seconds_bucket", {"le": "1.0"}) == 1.0
+    assert value("muster_relay_queue_bytes") == 500.0
+
+
+def test_cpu_of_a_replaced_worker_counts_from_nothing() -> None:
+    metrics = Metrics()
+    metrics.show_workers([5.0, 1.0], moves=0)
+    metrics.show_workers([0.5, 3.0], moves=2)
+    value = metrics.registry.get_sample_value
+
+    assert value("muster_worker_cpu_seconds_total", {"worker": "0"}) == 5.5
+    assert value("muster_worker_cpu_seconds_total", {"worker": "1"}) == 3.0
+    assert value("muster_relay_moves_total") == 2.0
+
+
+def test_who_waits_for_room_is_counted_by_the_limit() -> None:
+    metrics = Metrics()
+    metrics.show_budget(Usage(Limits(pulls=9), 9, 36_000_000, {}, {Limit.PULLS: 4}), gave_way=3)
+    metrics.show_budget(Usage(Limits(pulls=9), 8, 32_000_000, {}, {}), gave_way=5)
+    value = metrics.registry.get_sample_value
+
+    assert value("muster_pulls_waiting", {"limit": "pull_limit"}) == 0.0
+    assert (value("muster_pulls"), value("muster_pulls_bits_per_second")) == (8.0, 32_000_000.0)
+    assert value("muster_pulls_gave_way_total") == 5.0
 
 
 def test_transitions_are_added_by_state_before_and_after() -> None:

@@ -229,3 +229,19 @@ def test_a_payload_begins_behind_contributors_and_extension_and_ends_before_padd
     header = struct.pack(">BBHII", 0x80 | 0x20 | 0x10 | 1, 96, 1, 2, 3)
     packet = header + b"CSRC" + struct.pack(">HH", 0xBEDE, 1) + b"EXT1" + b"payload" + b"\0\0\x03"
     assert bytes(payload_of(memoryview(packet))) == b"payload"
+
+
+def test_rtcp_of_the_named_channels_is_heard_and_passed_on_as_ever() -> None:
+    walk = ChunkWalker(VIDEO, {VIDEO, VIDEO_RTCP, AUDIO}, PAYLOAD_TYPE, classify, {VIDEO_RTCP})
+    data = frame(VIDEO_RTCP, b"one") + video(1, b"K") + frame(AUDIO, b"sound") + frame(VIDEO_RTCP, b"two")
+    buffer = bytearray(data + frame(VIDEO_RTCP, b"three")[:-1])
+    run = walk.walk(buffer, 0, len(buffer))
+    assert (run.end, run.video_packets) == (len(data), 1)
+    assert walk.heard == [(VIDEO_RTCP, b"one"), (VIDEO_RTCP, b"two")]
+
+
+def test_of_rtcp_that_nobody_reads_the_newest_is_kept() -> None:
+    walk = ChunkWalker(VIDEO, {VIDEO, VIDEO_RTCP}, PAYLOAD_TYPE, classify, {VIDEO_RTCP})
+    buffer = bytearray(b"".join(frame(VIDEO_RTCP, bytes((number,))) for number in range(100)))
+    walk.walk(buffer, 0, len(buffer))
+    assert walk.heard == [(VIDEO_RTCP, bytes((number,))) for number in range(92, 100)]

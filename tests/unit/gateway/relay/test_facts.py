@@ -1,6 +1,9 @@
 """What a relay tells: states once, gaps from opening to closing, totals over all sessions and workers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+
+import pytest
 
 from adapters.base import RtspTarget, SourceKey, Transport
 from gateway.relay.chunk import MediaChunk
@@ -22,7 +25,9 @@ from gateway.relay.protocol import (
     RelayStateChanged,
     SinkState,
     SinkStateChanged,
+    SourceEvent,
     StreamFound,
+    VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec, SinkSpec
 from gateway.relay.view import RelayView, no_counters
@@ -114,6 +119,22 @@ def test_only_video_since_the_last_look_is_a_sign_of_life() -> None:
     assert totals.take_alive() is None
 
 
+def test_what_the_datagrams_met_is_told_with_the_totals_and_summed_over_workers() -> None:
+    view, totals = RelayView(SPEC, AT, AT), Totals(SPEC)
+    totals.counters(1.0)
+    reception = totals.reception
+    reception.passed, reception.lost, reception.late, reception.reordered = 75, 25, 3, 4
+    reception.duplicates, reception.foreign, reception.kernel_drops, reception.restarts = 5, 6, 7, 8
+    reception.jitter = 0.002
+    view.counters = totals.counters(2.0)
+    view.lose_worker()
+    view.counters = totals.counters(3.0)
+    told = view.total()
+    assert (told.lost, told.late, told.reordered, told.duplicates) == (50, 6, 8, 10)
+    assert (told.foreign, told.kernel_drops, told.restarts) == (12, 14, 16)
+    assert (told.jitter, told.loss) == (0.002, 0.25)
+
+
 async def test_events_that_nobody_takes_are_dropped_and_counted_first() -> None:
     inbox = EventInbox(most=2)
     events = [RelayStateChanged(KEY, float(at), AT, RelayState.WAITING) for at in range(4)]
@@ -169,6 +190,51 @@ def test_a_view_shows_the_newest_size_and_no_session_without_decoding_hides_it()
     assert (view.snapshot(42).width, view.snapshot(42).height) == (640, 480)
     view.take(PictureFormatSeen(KEY, 3.0, AT, "H264", "Main", 1920, 1080, False))
     assert (view.snapshot(42).width, view.snapshot(42).height) == (1920, 1080)
+
+
+def playing(spec: RelaySpec, *events: SourceEvent) -> RelayView:
+    view = RelayView(spec, AT, AT)
+    view.take(RelayStateChanged(KEY, 1.0, AT, RelayState.PLAYING))
+    for event in events:
+        view.take(event)
+    return view
+
+
+VERIFYING = replace(SPEC, verify=10.0)
+PASSED = VerificationFinished(KEY, 12.0, AT, True, "", 10.0, 10.4, 260)
+
+
+@pytest.mark.parametrize(
+    ("view", "movable"),
+    [
+        (playing(SPEC), True),
+        (playing(VERIFYING), False),
+        (playing(VERIFYING, PASSED), True),
+        (playing(SPEC, MediaGapOpened(KEY, 2.0, AT, 1.0)), False),
+        (playing(SPEC, RelayStateChanged(KEY, 2.0, AT, RelayState.WAITING)), False),
+    ],
+    ids=["plays", "is being verified", "was verified", "in a gap", "waits"],
+)
+def test_what_plays_steadily_and_is_no_verification_may_move_once_it_has_settled(
+    view: RelayView, movable: bool
+) -> None:
+    view.placed_at = 100.0
+    assert view.is_movable(160.0, 60.0) is movable
+    assert not view.is_movable(159.0, 60.0)
+
+
+def test_totals_tell_what_waits_for_a_slow_sink_and_how_long_it_waited() -> None:
+    totals = Totals(SPEC)
+    for at in (100.0, 101.0, 102.0):
+        totals.queue.offer(MediaChunk(bytes(100), (0,), (0,), at))
+    counted = totals.counters(102.5)
+    assert (counted.queue_bytes, counted.queue_seconds, counted.delay) == (300, 2.5, 2.5)
+    assert totals.queue.take() is not None
+    assert totals.queue.take() is not None
+    assert totals.queue.take() is not None
+    counted = totals.counters(103.5)
+    assert (counted.queue_bytes, counted.queue_seconds, counted.delay) == (0, 0.0, 2.0)
+    assert totals.counters(104.5).delay == 0.0
 
 
 def test_totals_go_on_over_the_loss_of_a_worker() -> None:

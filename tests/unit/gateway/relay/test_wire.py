@@ -60,7 +60,19 @@ commands = st.one_of(
     st.builds(StopRelay, numbers.map(SourceKey), st.text(max_size=50)),
     st.just(Shutdown()),
 )
-counters = st.builds(RelayCounters, *[numbers] * 5, seconds, *[numbers] * 8)
+counters = st.builds(
+    RelayCounters,
+    *[numbers] * 5,
+    seconds,
+    *[numbers] * 8,
+    seconds,
+    seconds,
+    *[numbers] * 7,
+    seconds,
+    seconds,
+    numbers,
+    numbers,
+)
 events = st.one_of(
     st.builds(RelayStateChanged, numbers, seconds, st.just(AT), st.sampled_from(RelayState)),
     st.builds(RelayEnded, numbers, seconds, st.just(AT), st.text(max_size=20), st.booleans()),
