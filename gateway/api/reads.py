@@ -289,5 +289,8 @@ def relay_answer(row: RelaySnapshot) -> schemas.RelayAnswer:
         queue_seconds=round(counters.queue_seconds, 3),
         delay=round(counters.delay, 3),
         readers=row.readers,
+        lost=counters.lost,
+        loss=round(counters.loss, 4),
+        jitter=round(counters.jitter, 4),
         worker=row.worker,
     )

@@ -296,6 +296,9 @@ class RelayAnswer(Answer):
     "Age of the oldest media that waits for the sink."
     delay: float
     readers: int
+    lost: int
+    loss: float
+    jitter: float
     "The longest wait from receipt to hand-over in the last second."
     worker: int | None
     "Process id; null while the process is being replaced."

@@ -137,6 +137,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "dropped": ("丢弃帧 / 次数", "Dropped / times"),
     "skipped_damaged": ("跳过帧 / 残缺帧", "Skipped / damaged"),
     "queue": ("待发 / 最早等待", "Waiting / oldest"),
+    "loss": ("丢包", "loss"),
     "readers": ("拉流客户端", "Clients"),
     "delay": ("转发时延", "Delay"),
     "worker": ("转发进程", "Worker"),

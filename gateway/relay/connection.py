@@ -12,6 +12,7 @@ from adapters.rtsp.message import Message, MessageParser
 from adapters.rtsp.quirks import Leniency
 from adapters.rtsp.session import Closed
 from gateway.relay.chunk import MARK, MediaChunk, Run
+from gateway.relay.pace import Pace, ReadTick
 from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
 
 Take = Callable[[MediaChunk, Run], None]
@@ -61,6 +62,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             next byte of the same chunk.
         take: is given the media runs; None to pass over all media.
         on_room: is called when the connection takes more again after `is_congested`.
+        tick: where media come from the peer: lets it be read on a tick if it sends packets singly.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
         on_event: Callable[[E], None],
         take: Take | None = None,
         on_room: Callable[[], None] | None = None,
+        tick: ReadTick | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._shared = shared
@@ -82,6 +85,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
         self._parser = MessageParser(peer=peer)
         self._timer: asyncio.TimerHandle | None = None
         self._begin = 0
+        self._pace = Pace(lambda: tick.rest(self.transport)) if tick is not None else None
         self.reader: Final = ChunkReader(shared, self, take)
         self.ended: Final[asyncio.Future[None]] = self._loop.create_future()
         "Done when the connection is of no further use; holds the error unless we closed it."
@@ -156,11 +160,10 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             # A peer that reads nothing would keep what is written, and this connection, for ever.
             self._loop.call_later(LINGER, self._transport.abort)
 
-    def feed(self, data: bytes) -> None:
-        """Handle what the peer sent before this connection was ours."""
-        buffer = self.get_buffer(len(data))
-        buffer[: len(data)] = data
-        self.buffer_updated(len(data))
+    def look(self) -> None:
+        """Handle what the reader holds from before, without waiting for more."""
+        self.get_buffer(0)
+        self.buffer_updated(0)
 
     # -- what the transport calls ------------------------------------------------------------------
 
@@ -176,10 +179,13 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Handle what was read, to its end."""
+        now = self._loop.time()
         try:
-            self.reader.end(self._begin + nbytes, self._loop.time())
+            self.reader.end(self._begin + nbytes, now)
         except AdapterError as error:
             self.fail(error)
+        if self._pace is not None and not self.ended.done():
+            self._pace.read(nbytes, now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end; an error that is not the network's is passed on as it is."""

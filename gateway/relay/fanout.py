@@ -122,10 +122,5 @@ class Fanout:
         for taker in self._takers:
             taker.tick(now)
 
-    @property
-    def gop_bytes(self) -> int:
-        """Bytes of the group of pictures kept now."""
-        return self._gop.bytes
-
     def __len__(self) -> int:
         return len(self._takers)

@@ -34,11 +34,6 @@ class Outlet:
         self._progress = (0, 0.0)
         "Bytes that the kernel has taken, and when that last grew."
 
-    @property
-    def is_open(self) -> bool:
-        """Whether media may be sent."""
-        return self._connection is not None
-
     def open(
         self,
         connection: RtspConnection[Any],

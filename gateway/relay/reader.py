@@ -58,6 +58,10 @@ class ChunkReader:
         self.walker = ChunkWalker(-1, frozenset(), -1, _undecided)
         "Replaced once it is known which channels carry what; until then all media are passed over."
 
+    def hold(self, data: bytes) -> None:
+        """Put `data`, received before this connection was ours, in front of what comes."""
+        self._rest = data
+
     def begin(self) -> int:
         """Put what is left of the last chunk in front; return the offset to read to."""
         rest = self._rest

@@ -79,14 +79,15 @@ class ServedClient:
         """Serve the client at `accepted` until it or its stream is gone."""
         loop = asyncio.get_running_loop()
         try:
+            if self._fanout.stream is None:
+                self._cause = NO_STREAM
+                accepted.close()
+                return
+            self._begin(self._fanout.stream, loop.time())
+            self._fanout.add(self)
             await loop.connect_accepted_socket(lambda: self._connection, accepted)
             configure(self._connection.transport)
-            self._stream = self._fanout.stream
-            if self._stream is None:
-                self._cause = NO_STREAM
-                return
-            self._fanout.add(self)
-            self._begin(self._stream, loop.time())
+            self._connection.look()
             await asyncio.wait((self._connection.ended,))
             self._connection.ended.result()
         except AdapterError as error:
@@ -103,8 +104,9 @@ class ServedClient:
         code = self._spec.source_code
         offer = Offer.of(code, stream.media)
         self._session = ServerSession(self._order.peer, f"/{code}", offer, self, now=now)
+        self._stream = stream
         self._connection.start(self._session)
-        self._connection.feed(b64decode(self._order.received))
+        self._connection.reader.hold(b64decode(self._order.received))
 
     # -- as a taker --------------------------------------------------------------------------------
 

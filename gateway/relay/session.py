@@ -23,6 +23,7 @@ from gateway.relay.chunk import ChunkWalker, MediaChunk, Run
 from gateway.relay.connection import RtspConnection, connect
 from gateway.relay.facts import GapWatch, Reporter, Totals
 from gateway.relay.fanout import Channels, Fanout, Stream
+from gateway.relay.pace import ReadTick
 from gateway.relay.picture import classifier
 from gateway.relay.protocol import CodecChanged, FirstKeyFrame, Playing, RelayEnded, RelayState
 from gateway.relay.reader import ChunkReader, SharedBuffer
@@ -43,6 +44,7 @@ class Shared:
     buffer: SharedBuffer
     ports: PortPool
     tick: UdpTick
+    reads: ReadTick
     decoder: Decoder
 
 
@@ -67,7 +69,7 @@ class RelaySession:
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self._connection: Final[RtspConnection[rtsp.Event]] = RtspConnection(
-            shared.buffer, spec.target.peer, self._on_event, self._take
+            shared.buffer, spec.target.peer, self._on_event, self._take, tick=shared.reads
         )
         self._walker = self._connection.reader.walker
         self._rate = (0, 0, 0.0)

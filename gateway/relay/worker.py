@@ -27,6 +27,7 @@ from gateway.relay.facts import Reporter, Totals
 from gateway.relay.fanout import Fanout
 from gateway.relay.handover import Receiver
 from gateway.relay.link import EventLink, LinkLogHandler
+from gateway.relay.pace import ReadTick
 from gateway.relay.protocol import (
     Counters,
     MediaAlive,
@@ -106,7 +107,7 @@ class Worker:
         self._clock = clock
         self._relays: dict[SourceKey, Relay] = {}
         self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
-        self._shared = Shared(SharedBuffer(), PortPool(), UdpTick(), Decoder())
+        self._shared = Shared(SharedBuffer(), PortPool(), UdpTick(), ReadTick(), Decoder())
 
     async def run(self, commands: asyncio.StreamReader, way: socket.socket) -> None:
         """Obey commands until `Shutdown` or the end of the connection; serve whoever comes over `way`."""
@@ -125,6 +126,7 @@ class Worker:
                             relay.task.cancel()
         finally:
             self._shared.tick.close()
+            self._shared.reads.close()
             self._shared.decoder.close()
 
     async def _obey(self, commands: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> None:

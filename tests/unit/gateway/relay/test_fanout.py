@@ -75,7 +75,7 @@ def test_a_new_stream_has_no_taker_and_no_picture_of_the_one_before() -> None:
     fanout.offer(chunk("K."))
     fanout.begin(STREAM)
     assert taker.is_over
-    assert (len(fanout), fanout.gop_bytes) == (0, 0)
+    assert (len(fanout), list(fanout.replay(0.0))) == (0, [])
 
 
 def test_the_tick_reaches_every_taker() -> None:
