@@ -4,6 +4,7 @@
     * `PeerUnreachable` – no connection: refused, no route, name not found
     * `PeerTimeout` – connected (or not), but the answer did not come in time
     * `PeerClosed` – the peer closed or reset an established connection
+    * `StreamChanged` – the stream under way became another one: it is begun anew
     * `RemoteProtocolError` – the peer's bytes break the protocol
         * `MessageTooLarge` – the peer's message exceeds a documented bound
     * `RequestRefused` – a well-formed refusal (RTSP 4xx/5xx other than 401)
@@ -60,6 +61,12 @@ class PeerClosed(AdapterError):
     """Raised when the peer closed or reset an established connection."""
 
     cause = "closed"
+
+
+class StreamChanged(AdapterError):
+    """Raised when a stream under way became another one, so that it has to be described and begun anew."""
+
+    cause = "stream_changed"
 
 
 class RemoteProtocolError(AdapterError):

@@ -53,6 +53,14 @@ class Metrics:
             "Pull sessions begun, the first of each relay included",
             registry=self.registry,
         )
+        self.relay_lost = Counter(
+            "muster_relay_lost_packets", "Video packets that never came from sources", registry=self.registry
+        )
+        self.relay_discontinuities = Counter(
+            "muster_relay_discontinuities",
+            "Jumps, restarts and changes of streams under way",
+            registry=self.registry,
+        )
         self.relay_frames = Counter(
             "muster_relay_received_frames", "Frames received from sources", registry=self.registry
         )
@@ -136,6 +144,8 @@ class Metrics:
             (self.relay_dropped, "dropped_frames"),
             (self.relay_drops, "drops"),
             (self.relay_sessions, "sessions"),
+            (self.relay_lost, "lost_packets"),
+            (self.relay_discontinuities, "discontinuities"),
             (self.relay_frames, "frames"),
             (self.relay_frames_out, "frames_out"),
             (self.relay_damaged, "damaged_frames"),

@@ -292,5 +292,7 @@ def relay_answer(row: RelaySnapshot) -> schemas.RelayAnswer:
         lost=counters.lost,
         loss=round(counters.loss, 4),
         jitter=round(counters.jitter, 4),
+        lost_packets=counters.lost_packets,
+        discontinuities=counters.discontinuities,
         worker=row.worker,
     )

@@ -299,6 +299,8 @@ class RelayAnswer(Answer):
     lost: int
     loss: float
     jitter: float
+    lost_packets: int
+    discontinuities: int
     "The longest wait from receipt to hand-over in the last second."
     worker: int | None
     "Process id; null while the process is being replaced."

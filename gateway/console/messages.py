@@ -278,6 +278,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "credential_missing": ("缺少凭据", "credential missing"),
     "protocol_unsupported": ("接入协议暂不支持", "protocol not supported yet"),
     "protocol_error": ("协议错误", "protocol error"),
+    "stream_changed": ("码流变化，重新接入", "the stream changed and is begun anew"),
     "message_too_large": ("消息过大", "message too large"),
     "refused": ("设备拒绝", "refused by the device"),
     "weak_authentication": ("认证方式过弱", "authentication too weak"),

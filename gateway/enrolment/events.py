@@ -31,6 +31,7 @@ from gateway.relay.protocol import (
     MediaAlive,
     MediaGapClosed,
     MediaGapOpened,
+    PictureFormatSeen,
     Playing,
     ReaderLeft,
     RelayEnded,
@@ -39,6 +40,7 @@ from gateway.relay.protocol import (
     SinkState,
     SinkStateChanged,
     SourceEvent,
+    StreamFound,
     VerificationFinished,
     WorkerLog,
     WorkerLost,
@@ -113,21 +115,32 @@ class PullEvents:
                 self._telling.impair(pull, DegradeReason.NO_MEDIA)
             case MediaGapClosed():
                 self._delivers(pull, session)
-            case CodecChanged():
-                session.codec = event.after
-                logger.info(
-                    "source %d: codec %s became %s",
-                    event.source_id,
-                    event.before,
-                    event.after,
-                    extra={"action": "codec_changed", "source_id": event.source_id},
-                )
+            case CodecChanged() | PictureFormatSeen() | StreamFound():
+                self._changed(session, event)
             case SinkStateChanged():
                 self._sink(pull, session, event)
             case RelayEnded():
                 self._ended(pull, session, event)
             case RelayStateChanged():
                 pass
+
+    def _changed(self, session: Session, event: CodecChanged | PictureFormatSeen | StreamFound) -> None:
+        """Log what is not as it was: no evidence of connectivity, but the first question when a picture is wrong."""
+        match event:
+            case CodecChanged():
+                session.codec = event.after
+                action, text = "codec_changed", f"codec {event.before} became {event.after}"
+            case PictureFormatSeen():
+                fields = ", interlaced" if event.is_interlaced else ""
+                action = "picture_format"
+                text = f"{event.codec} {event.profile}, {event.width} x {event.height}{fields}"
+            case _:
+                outcome = "; begun anew" if event.ends else ""
+                action = "stream_found"
+                text = f"{event.finding.value} ({event.count} in this session) {event.detail}{outcome}"
+        logger.info(
+            "source %d: %s", event.source_id, text, extra={"action": action, "source_id": event.source_id}
+        )
 
     # -- what shows that the source is there ------------------------------------------------------------------------
 

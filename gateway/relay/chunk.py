@@ -20,6 +20,8 @@ MAX_HEARD: Final = 8
 """RTCP packets that wait for whoever reads them; a source sends one in seconds."""
 MAX_HELD: Final = 8 * 1024
 """Most bytes of a picture's head (SEI, parameter sets) held back until its first slice tells what it is."""
+FOREIGN_ROW: Final = 200
+"""Packets of another payload type in a row, none of the video's own between, that make a change of it."""
 
 _TIMESTAMP: Final = struct.Struct(">I")
 _TIMESTAMP_OFFSET: Final = HEADER + 4
@@ -32,11 +34,14 @@ class Head(Enum):
     KEY = "key"
     OTHER = "other"
     UNDECIDED = "undecided"
-    "Only SEI, delimiters or parameter sets so far: the next packet tells."
+    "Only SEI or delimiters so far: the next packet tells."
+    PARAMETERS = "parameters"
+    "Likewise, parameter sets among them: an intra slice behind them begins decoding, another one does not."
 
 
-Classifier = Callable[[memoryview], Head]
-"""Classify a picture by one RTP payload at or near its beginning; bounded work, never raises."""
+Classifier = Callable[[memoryview, Head], Head]
+"""Classify a picture by one RTP payload at or near its beginning, given what the payloads of this picture before
+it told (`UNDECIDED` for the first); bounded work, never raises."""
 
 
 class Stop(Enum):
@@ -64,6 +69,12 @@ class Run:
     keys: list[int]
     "Those of `pictures` that are key pictures."
     video_packets: int
+    before: list[int]
+    "Of each of `pictures`, the video packets of this run in front of it, `foreign` ones left out."
+    foreign: int = 0
+    "Packets on the video's channel with another payload type, as far as they were looked at."
+    is_foreign: bool = False
+    "Whether the video's own payload type has made way for another one: `FOREIGN_ROW`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +134,12 @@ class ChunkWalker:
         self._classify = classify
         self._rtcp = frozenset(rtcp)
         self._timestamp = -1
-        self._timestamp_before = -1
+        self._head = Head.OTHER
         self._deciding = False
+        self._row = 0
+        "Packets of another payload type since the last of the video's own."
+        self._before = (-1, 0, 0)
+        "Timestamp, row and the run's foreign packets as they were before the picture under way."
         self.foreign_payloads = 0
         "Packets on the video's channel with another payload type."
         self.walked = 0
@@ -140,7 +155,7 @@ class ChunkWalker:
         """
         # Local names: attribute reads would cost this loop a third of its time.
         timestamp_at, video, carried = _TIMESTAMP.unpack_from, self._video, self._carried
-        run = Run(start, start, start, Stop.STARVED, [], [], 0)
+        run = Run(start, start, start, Stop.STARVED, [], [], 0, [])
         at, packets, others = start, 0, 0
         while at + HEADER <= end and buffer[at] == MARK:
             length = buffer[at + 2] << 8 | buffer[at + 3]
@@ -149,11 +164,14 @@ class ChunkWalker:
                 break
             channel = buffer[at + 1]
             if channel == video:
-                packets += 1
                 if length >= _RTP_HEADER:
                     timestamp = timestamp_at(buffer, at + _TIMESTAMP_OFFSET)[0]
                     if timestamp != self._timestamp or self._deciding:
+                        run.video_packets = packets
                         self._look(buffer, at, after, timestamp, run)
+                    packets += 1
+                else:
+                    others += 1
             elif channel in carried:
                 others += 1
                 if channel in self._rtcp:
@@ -165,19 +183,29 @@ class ChunkWalker:
         run.video_packets = packets
         self.walked += packets + others
         self._finish(buffer, at, end, run)
+        if run.foreign:
+            self.foreign_payloads += run.foreign
         return run
 
     def _look(self, buffer: bytearray, at: int, after: int, timestamp: int, run: Run) -> None:
         """Take in a packet that begins a picture, or follows a beginning that told nothing yet."""
         if buffer[at + HEADER + 1] & 0x7F != self._payload_type:
-            self.foreign_payloads += 1
+            run.foreign += 1
+            self._row += 1
+            run.is_foreign = run.is_foreign or self._row == FOREIGN_ROW
             return
         if timestamp != self._timestamp:
-            self._timestamp_before, self._timestamp = self._timestamp, timestamp
-            run.pictures.append(at)
+            if self._head is not Head.PARAMETERS:
+                self._before = (self._timestamp, self._row, run.foreign)
+                self._head = Head.UNDECIDED
+                run.pictures.append(at)
+                run.before.append(run.video_packets - run.foreign)
+            # Else the parameter sets came with a timestamp of their own: the picture begins with them all the same.
+            self._timestamp = timestamp
+        self._row = 0
         with memoryview(buffer) as view:
-            head = self._classify(payload_of(view[at + HEADER : after]))
-        self._deciding = head is Head.UNDECIDED
+            head = self._head = self._classify(payload_of(view[at + HEADER : after]), self._head)
+        self._deciding = head is Head.UNDECIDED or head is Head.PARAMETERS
         if head is Head.KEY:
             run.keys.append(run.pictures[-1] if run.pictures else at)
 
@@ -199,7 +227,9 @@ class ChunkWalker:
         if self._deciding and run.pictures and at - run.pictures[-1] <= MAX_HELD:
             # Hold this picture's head back: a sink that waits for a key picture needs it whole.
             run.end = run.next = run.pictures.pop()
-            self._timestamp, self._deciding = self._timestamp_before, False
+            self._timestamp, self._row, run.foreign = self._before
+            run.video_packets = run.before.pop() + run.foreign
+            self._deciding, self._head = False, Head.OTHER
 
 
 def payload_of(packet: memoryview) -> memoryview:

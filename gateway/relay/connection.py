@@ -11,11 +11,11 @@ from adapters.rtsp.client import open_transport
 from adapters.rtsp.message import Message, MessageParser
 from adapters.rtsp.quirks import Leniency
 from adapters.rtsp.session import Closed
-from gateway.relay.chunk import MARK, MediaChunk
+from gateway.relay.chunk import MARK, MediaChunk, Run
 from gateway.relay.pace import Pace, ReadTick
 from gateway.relay.reader import READ_SIZE, ChunkReader, SharedBuffer
 
-Take = Callable[[MediaChunk, int], None]
+Take = Callable[[MediaChunk, Run], None]
 LINGER: Final = 2.0
 """Seconds that what was written last may take to leave."""
 

@@ -64,6 +64,10 @@ class Totals:
         self.key_frames = 0
         self.bytes_in = 0
         self.sessions = 0
+        self.lost_packets = 0
+        self.discontinuities = 0
+        self.began_anew_at: float | None = None
+        "Monotonic; when a session was last ended because its stream changed."
         self.last_media_at = 0.0
         self.codec = ""
         "Of the last session that was described; empty before."
@@ -112,6 +116,8 @@ class Totals:
             restarts=reception.restarts,
             jitter=reception.jitter,
             loss=reception.loss(now),
+            lost_packets=self.lost_packets,
+            discontinuities=self.discontinuities,
         )
 
     def take_alive(self) -> float | None:

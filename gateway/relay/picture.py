@@ -1,12 +1,11 @@
 """Key pictures: tell them from others by their first packet, cut one out, decode it once. Sans-IO."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.media.nal import is_key_frame_start
+from adapters.media import nal
+from adapters.media.parameter_sets import described
 from adapters.media.sdp import Format
 from gateway.relay import jpeg
 from gateway.relay.chunk import HEADER, Classifier, Head, MediaChunk, payload_of
@@ -18,9 +17,12 @@ MAX_PIXELS: Final = 8192 * 8192
 
 _START_CODE: Final = b"\x00\x00\x00\x01"
 _DECODERS: Final = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}
-# SEI, PPS, delimiter and the two kinds of aggregation: what may stand before a key picture's first slice.
-_H264_UNDECIDED: Final = frozenset({6, 8, 9, 24, 25})
-_H265_UNDECIDED: Final = frozenset({34, 35, 39, 40, 48})
+# What may stand before a picture's first slice, parameter sets aside: SEI, delimiter, ends of sequence and stream,
+# filler, SPS extension, prefix and subset SPS of the scalable kinds.
+_H264_BEFORE_SLICES: Final = frozenset({nal.H264_SEI, nal.H264_PPS, 9, 10, 11, 12, 13, 14, 15})
+_SLICE_BEGINS: Final = 0x80 | nal.H264_SLICE
+"""Start bit and type of a fragmented slice in its FU header (RFC 6184, 5.8)."""
+_H265_BEFORE_SLICES: Final = frozenset(range(nal.H265_VPS, 41))
 
 
 def classifier(codec: str) -> Classifier:
@@ -28,20 +30,55 @@ def classifier(codec: str) -> Classifier:
     return {"H264": _h264_head, "H265": _h265_head, "JPEG": _jpeg_head}[codec]
 
 
-def _h264_head(payload: memoryview) -> Head:
-    if is_key_frame_start("H264", payload):
-        return Head.KEY
-    return Head.UNDECIDED if len(payload) and payload[0] & 0x1F in _H264_UNDECIDED else Head.OTHER
+def _h264_head(payload: memoryview, before: Head) -> Head:
+    """Tell a picture by its first slice: some cameras send parameter sets before every picture.
+
+    Two kinds of picture without IDR are starts all the same: one with a recovery point (open groups of pictures,
+    intra refresh), and an intra picture with parameter sets before it.
+    """
+    # Most pictures by far begin like these, so they are told quickly.
+    kind = payload[0] & 0x1F if len(payload) > 1 else 0
+    if kind == nal.H264_SEI:
+        return Head.KEY if nal.holds_recovery_point(payload[1:]) else before
+    is_slice = kind == nal.H264_SLICE or (kind == nal.H264_FU_A and payload[1] & 0x9F == _SLICE_BEGINS)
+    if is_slice and before is not Head.PARAMETERS:
+        return Head.OTHER
+    return _h264_head_of_units(payload, before)
 
 
-def _h265_head(payload: memoryview) -> Head:
-    if is_key_frame_start("H265", payload):
-        return Head.KEY
-    return Head.UNDECIDED if len(payload) and payload[0] >> 1 & 0x3F in _H265_UNDECIDED else Head.OTHER
+def _h264_head_of_units(payload: memoryview, before: Head) -> Head:
+    # The rest of a fragmented SEI message tells no more than its beginning.
+    head = before if nal.fragment_kind("H264", payload) in _H264_BEFORE_SLICES else Head.OTHER
+    for kind, content in nal.h264_units(payload):
+        if kind == nal.H264_IDR or (kind == nal.H264_SEI and nal.holds_recovery_point(content)):
+            return Head.KEY
+        if kind == nal.H264_SPS:
+            head = before = Head.PARAMETERS
+        elif kind in _H264_BEFORE_SLICES:
+            head = before
+        elif kind == nal.H264_SLICE and before is Head.PARAMETERS and nal.is_intra_slice(content):
+            return Head.KEY
+        else:
+            return Head.OTHER
+    return head
 
 
-def _jpeg_head(payload: memoryview) -> Head:
-    return Head.KEY if is_key_frame_start("JPEG", payload) else Head.OTHER
+def _h265_head(payload: memoryview, before: Head) -> Head:
+    """Tell a picture by its first slice, as `_h264_head`; slice types stand too deep in H.265 to be read here."""
+    head = before if nal.fragment_kind("H265", payload) in _H265_BEFORE_SLICES else Head.OTHER
+    for kind, content in nal.h265_units(payload):
+        if nal.H265_IRAP_FIRST <= kind <= nal.H265_IRAP_LAST:
+            return Head.KEY
+        if kind == nal.H265_PREFIX_SEI and nal.holds_recovery_point(content):
+            return Head.KEY
+        if kind not in _H265_BEFORE_SLICES:
+            return Head.OTHER
+        head = before
+    return head
+
+
+def _jpeg_head(payload: memoryview, before: Head) -> Head:  # noqa: ARG001 - every picture is a key picture
+    return Head.KEY if nal.is_key_frame_start("JPEG", payload) else Head.OTHER
 
 
 class KeyFrameCollector:
@@ -50,19 +87,21 @@ class KeyFrameCollector:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
+        self.takes_groups = False
+        "Whether what follows is cut out, too, up to the next start: intra refresh needs many pictures for a whole one."
 
     def take(self, chunk: MediaChunk) -> bytes | None:
         """Take in the next run; return a key picture's frames once its end is known, else None.
 
-        A picture ends where the next begins. One longer than `MAX_KEY_FRAME` is given up.
+        A picture ends where the next begins. What is longer than `MAX_KEY_FRAME` is given up.
         """
         if not self._parts:
             if not chunk.keys:
                 return None
             chunk = chunk.since(chunk.keys[0])
-            ends = chunk.pictures[1:]
+            ends = chunk.keys[1:] if self.takes_groups else chunk.pictures[1:]
         else:
-            ends = chunk.pictures
+            ends = chunk.keys if self.takes_groups else chunk.pictures
         self._parts.append(chunk.data[: ends[0]] if ends else chunk.data)
         self._size += len(self._parts[-1])
         if ends:
@@ -88,7 +127,7 @@ class Decoded:
 
 
 def decode(frames: bytes, channel: int, chosen: Format) -> Decoded:
-    """Decode one key picture; blocks for some 10 ms, so call it in a thread.
+    """Decode one key picture, or the first whole one of a group; blocks for some 10 ms or more: call it in a thread.
 
     Args:
         frames: interleaved frames as `KeyFrameCollector` returns them.
@@ -111,12 +150,15 @@ def decode(frames: bytes, channel: int, chosen: Format) -> Decoded:
         assert isinstance(context, VideoCodecContext)
         context.thread_count = 1
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        pictures = [*context.decode(av.Packet(data)), *context.decode(None)]
+        packets = (
+            [av.Packet(data)] if chosen.encoding == "JPEG" else [*context.parse(data), *context.parse(b"")]
+        )
+        for packet in [*packets, None]:
+            for picture in context.decode(packet):
+                if not picture.is_corrupt and picture.width and picture.height:
+                    return Decoded(picture.width, picture.height)
     except av.error.FFmpegError as error:
         raise ValueError(f"not decodable: {error.strerror}") from error
-    for picture in pictures:
-        if not picture.is_corrupt and picture.width and picture.height:
-            return Decoded(picture.width, picture.height)
     raise ValueError("the decoder gave no whole picture")
 
 
@@ -129,9 +171,9 @@ def assemble(frames: bytes, channel: int, chosen: Format) -> bytes:
     payloads = list(_payloads(frames, channel, chosen.payload_type))
     match chosen.encoding:
         case "H264":
-            return b"".join((*_parameter_sets(chosen), *_h264_units(payloads)))
+            return b"".join((*_described(chosen), *_h264_units(payloads)))
         case "H265":
-            return b"".join((*_parameter_sets(chosen), *_h265_units(payloads)))
+            return b"".join((*_described(chosen), *_h265_units(payloads)))
         case "JPEG":
             return jpeg.assemble(payloads)
         case other:
@@ -151,22 +193,9 @@ def _payloads(frames: bytes, channel: int, payload_type: int) -> Iterator[bytes]
         at = after
 
 
-def _parameter_sets(chosen: Format) -> Iterator[bytes]:
+def _described(chosen: Format) -> Iterator[bytes]:
     """Yield the parameter sets of the description: streams need not repeat them."""
-    names = ("sprop-vps", "sprop-sps", "sprop-pps", "sprop-parameter-sets")
-    parameters: dict[str, str] = {}
-    for part in (chosen.parameters or "").split(";"):
-        name, _, value = part.partition("=")
-        parameters[name.strip().lower()] = value.strip()
-    for name in names:
-        for text in parameters.get(name, "").split(","):
-            try:
-                unit = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
-                # The stream may hold good ones; the decoder judges.
-                continue
-            if unit:
-                yield _START_CODE + unit
+    return (_START_CODE + unit for unit in described(chosen))
 
 
 def _h264_units(payloads: list[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from adapters.base import SourceKey, Transport
+from gateway.relay.continuity import Finding
 from gateway.relay.spec import RelaySpec
 
 
@@ -177,6 +178,37 @@ class CodecChanged:
 
 
 @dataclass(frozen=True)
+class PictureFormatSeen:
+    """What the parameter sets say of the pictures: told at a session's first key picture, and when it changes."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    codec: str
+    profile: str
+    width: int
+    "Pixels."
+    height: int
+    is_interlaced: bool
+
+
+@dataclass(frozen=True)
+class StreamFound:
+    """The stream under way did not simply go on."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    finding: Finding
+    count: int
+    "How often in this session, told or not."
+    ends: bool
+    "Whether the session is ended for it, so that every taker begins anew."
+    detail: str = ""
+    "Numbers for people."
+
+
+@dataclass(frozen=True)
 class SinkStateChanged:
     """The push entered `state`."""
 
@@ -262,6 +294,10 @@ class RelayCounters:
     "Seconds, of the video's packets (RFC 3550, 6.4.1)."
     loss: float = 0.0
     "Share of the packets over UDP lost in the last 60 s, 0 to 1."
+    lost_packets: int = 0
+    "Video packets that the sequence passed over between pictures, as the packets that did arrive tell."
+    discontinuities: int = 0
+    "Breaks in the stream: jumps, restarts, changes; see `continuity.POLICIES`."
 
 
 @dataclass(frozen=True)
@@ -351,6 +387,8 @@ SourceEvent = (
     | MediaGapOpened
     | MediaGapClosed
     | CodecChanged
+    | PictureFormatSeen
+    | StreamFound
     | SinkStateChanged
     | RelayEnded
 )

@@ -8,7 +8,7 @@ its next chunk.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from gateway.relay.chunk import MAX_FRAME, MAX_HELD, ChunkWalker, Head, MediaChunk, Stop, own
+from gateway.relay.chunk import MAX_FRAME, MAX_HELD, ChunkWalker, Head, MediaChunk, Run, Stop, own
 
 READ_SIZE: Final = 256 * 1024
 """Most bytes of one read."""
@@ -42,14 +42,14 @@ class ChunkReader:
     Args:
         shared: the worker's buffer.
         messages: takes the RTSP messages; None where none can come (UDP).
-        take: is given each run of media, in order; None to pass over all media.
+        take: is given each run of media, in order, and what the walk told of it; None to pass over all media.
     """
 
     def __init__(
         self,
         shared: SharedBuffer,
         messages: MessageSink | None,
-        take: Callable[[MediaChunk, int], None] | None,
+        take: Callable[[MediaChunk, Run], object] | None,
     ) -> None:
         self._shared = shared
         self._messages = messages
@@ -83,7 +83,7 @@ class ChunkReader:
         while True:
             run = self.walker.walk(buffer, start, end)
             if run.end > run.start and self._take is not None:
-                self._take(own(buffer, run, at), run.video_packets)
+                self._take(own(buffer, run, at), run)
             start = run.next
             if run.stop is Stop.STARVED:
                 break
@@ -97,5 +97,5 @@ class ChunkReader:
         self._rest = bytes(self._shared.view[start:end]) if start < end else b""
 
 
-def _undecided(payload: memoryview) -> Head:  # noqa: ARG001 - channel -1 brings no packet
+def _undecided(payload: memoryview, before: Head) -> Head:  # noqa: ARG001 - channel -1 brings no packet
     return Head.UNDECIDED

@@ -33,6 +33,8 @@ from gateway.relay.spec import RelaySpec
 
 logger = logging.getLogger(__name__)
 
+DESCRIBED_WITHIN: Final = 3.0
+"""Seconds that a client waits for parameter sets that only the stream tells; players give up after 5 or more."""
 NO_STREAM: Final = "no_stream"
 """Cause of an end: the source had stopped when the client arrived."""
 
@@ -79,11 +81,12 @@ class ServedClient:
         """Serve the client at `accepted` until it or its stream is gone."""
         loop = asyncio.get_running_loop()
         try:
-            if self._fanout.stream is None:
+            stream = await self._fanout.description(DESCRIBED_WITHIN) if self._fanout.stream else None
+            if stream is None:
                 self._cause = NO_STREAM
                 accepted.close()
                 return
-            self._begin(self._fanout.stream, loop.time())
+            self._begin(stream, loop.time())
             self._fanout.add(self)
             await loop.connect_accepted_socket(lambda: self._connection, accepted)
             configure(self._connection.transport)

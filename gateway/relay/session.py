@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.base import StreamInfo, Transport
-from adapters.errors import AdapterError, LocalProtocolError, PeerClosed, PeerTimeout, RemoteProtocolError
+from adapters.errors import (
+    AdapterError,
+    LocalProtocolError,
+    PeerClosed,
+    PeerTimeout,
+    RemoteProtocolError,
+    StreamChanged,
+)
 from adapters.rtsp import session as rtsp
-from gateway.relay.chunk import ChunkWalker, MediaChunk
+from gateway.relay.changes import Changes
+from gateway.relay.chunk import ChunkWalker, MediaChunk, Run
 from gateway.relay.connection import RtspConnection, connect
 from gateway.relay.facts import GapWatch, Reporter, Totals
 from gateway.relay.fanout import Channels, Fanout, Stream
@@ -71,6 +79,9 @@ class RelaySession:
         self._described: rtsp.Described | None = None
         self._playing: asyncio.Future[rtsp.Playing] = self._loop.create_future()
         self._session: rtsp.PullSession | None = None
+        self._changes: Changes | None = None
+        self._changed: asyncio.Future[str] = self._loop.create_future()
+        "Why the stream under way became another one; the session then takes its leave."
         self._gaps: GapWatch | None = None
         self._verification: Verification | None = None
         self._sink: Sink | None = None
@@ -196,6 +207,7 @@ class RelaySession:
     def _note_codec(self, stream: StreamInfo) -> None:
         before, self._totals.codec = self._totals.codec, stream.codec
         if before not in ("", stream.codec):
+            self._totals.discontinuities += 1
             self._reporter.report(CodecChanged(*self._reporter.times(), before, stream.codec))
 
     def _begin(self, playing: rtsp.Playing) -> None:
@@ -240,6 +252,14 @@ class RelaySession:
         spec, video = self._spec, playing.tracks[0].media
         if video is None:
             raise LocalProtocolError(f"a track of {stream.codec} without its description")
+        self._changes = Changes(
+            self._channels[0][0],
+            video.formats[0],
+            self._totals,
+            self._fanout,
+            self._reporter,
+            self._changed.set_result,
+        )
         if spec.verify > 0 and not self._totals.verified:
             self._verification = Verification(
                 spec.verify,
@@ -261,12 +281,15 @@ class RelaySession:
 
     # -- carrying ----------------------------------------------------------------------------------
 
-    def _take(self, chunk: MediaChunk, video_packets: int) -> None:
+    def _take(self, received: MediaChunk, run: Run) -> None:
         """Pass one run of media on: the hot path."""
-        self._totals.count(chunk, video_packets)
-        if self._reports is not None and (chunk.pictures or self._walker.heard):
-            self._reports.take(chunk, self._walker.heard)
-        if video_packets and self._gaps is not None:
+        self._totals.count(received, run.video_packets)
+        if self._reports is not None and (received.pictures or self._walker.heard):
+            self._reports.take(received, self._walker.heard)
+        chunk = self._changes.take(received, run) if self._changes is not None else received
+        if chunk is None:
+            return
+        if run.video_packets and self._gaps is not None:
             self._gaps.media(chunk.at)
             if self._verification is not None:
                 self._verification.take(chunk)
@@ -287,9 +310,11 @@ class RelaySession:
                 running.append(tasks.create_task(self._sink.run(stream, self._fanout), name="sink"))
             if self._verification is not None:
                 running.append(tasks.create_task(self._verification.run(), name="verification"))
-            await asyncio.wait((self._connection.ended,))
+            await asyncio.wait((self._connection.ended, self._changed), return_when=asyncio.FIRST_COMPLETED)
             for task in running:
                 task.cancel()
+        if self._changed.done():
+            raise StreamChanged(self._changed.result(), peer=self._spec.target.peer)
         self._connection.ended.result()
 
     # -- the end -----------------------------------------------------------------------------------

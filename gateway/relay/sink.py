@@ -98,6 +98,7 @@ class Sink:
     async def _push(self, stream: Stream, fanout: Fanout) -> None:
         target, bounds = self._spec.target, self._bounds
         loop = asyncio.get_running_loop()
+        offered = await fanout.description(bounds.first_media) or stream
         self._recording = loop.create_future()
         connection: RtspConnection[Event] = RtspConnection(
             self._shared, target.peer, self._on_event, on_room=self._outlet.flush
@@ -108,8 +109,8 @@ class Sink:
             session = PushSession(
                 target,
                 self._spec.credential,
-                render_announce(self._source_code, stream.media),
-                [f"trackID={index}" for index in range(len(stream.media))],
+                render_announce(self._source_code, offered.media),
+                [f"trackID={index}" for index in range(len(offered.media))],
                 SessionOptions(
                     transport=Transport.TCP,
                     allow_basic=self._spec.allow_basic,

@@ -110,6 +110,7 @@ class Verification:
         elif now - self._begun_at >= self._needed + GRACE:
             self._finish("no_steady_video" if self._received < self._needed else "no_decodable_key_frame")
             self._begun_at, self._attempts = now, 0
+            self._collector.takes_groups = False
 
     async def run(self) -> None:
         """Decode the key pictures that `take` cut out, until one of them could be."""
@@ -125,6 +126,7 @@ class Verification:
                     error,
                     extra={"action": "key_frame_undecodable"},
                 )
+                self._collector.takes_groups = True
         self._tell_key_frame()
 
     @property

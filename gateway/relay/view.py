@@ -10,6 +10,7 @@ from gateway.relay.protocol import (
     FirstKeyFrame,
     MediaGapClosed,
     MediaGapOpened,
+    PictureFormatSeen,
     Playing,
     RelayCounters,
     RelayEnded,
@@ -18,6 +19,7 @@ from gateway.relay.protocol import (
     SinkState,
     SinkStateChanged,
     SourceEvent,
+    StreamFound,
     VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec
@@ -41,6 +43,8 @@ _SUMMED: Final = frozenset(
         "foreign",
         "kernel_drops",
         "restarts",
+        "lost_packets",
+        "discontinuities",
     }
 )
 
@@ -76,7 +80,7 @@ class RelaySnapshot:
     codec: str
     transport: Transport | None
     width: int
-    "Pixels as decoded at verification; 0 when not decoded."
+    "Pixels as decoded at verification or as the parameter sets say, the newest; 0 when not known."
     height: int
     in_gap: bool
     "Whether a gap in the media is open."
@@ -134,12 +138,15 @@ class RelayView:
                 self.sink_cause = event.cause
             case MediaGapOpened() | MediaGapClosed():
                 self.in_gap = isinstance(event, MediaGapOpened)
-            case FirstKeyFrame():
-                self.width, self.height = event.width, event.height
+            case FirstKeyFrame() | PictureFormatSeen():
+                # A session that decodes nothing leaves the size to the parameter sets.
+                self.width, self.height = event.width or self.width, event.height or self.height
             case CodecChanged():
                 self.codec = event.after
             case VerificationFinished():
                 self.verified = self.verified or event.passed
+            case StreamFound():
+                pass
 
     def is_movable(self, now: float, settled: float) -> bool:
         """Tell whether it may go to another worker at monotonic `now`.

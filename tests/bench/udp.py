@@ -76,7 +76,7 @@ async def measure(way: str, pictures: int, *, burst: bool = False, gro: bool = T
         (port,) = media.bind(pool, "127.0.0.1", 1)
         own = sender.getsockname()[1]
         track = Track(None, "", Transport.UDP, local_port=port, server_ports=(own, own + 1))
-        walker = ChunkWalker(0, {0, 1}, 96, lambda _: Head.KEY)
+        walker = ChunkWalker(0, {0, 1}, 96, lambda _, before: Head.KEY)
         media.start((track,), walker, tick, [ReceiverStatistics(90_000)])
         read, used = tick.reads[0], []
         for number in range(pictures):

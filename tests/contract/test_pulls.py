@@ -1,5 +1,6 @@
 """How the pulls behave between plans, workers and status, on a hand-moved clock."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,12 +10,16 @@ from adapters.base import SourceKey
 from catalog.model.plan import RelayMode
 from gateway.enrolment.ports import Conditions, PullRules
 from gateway.enrolment.pull import Phase
+from gateway.relay.continuity import Finding
 from gateway.relay.protocol import (
+    CodecChanged,
     EventsLost,
     MediaGapClosed,
     MediaGapOpened,
+    PictureFormatSeen,
     RelayState,
     SinkState,
+    StreamFound,
     WorkerLost,
 )
 from gateway.relay.view import RelaySnapshot, no_counters
@@ -449,6 +454,28 @@ def test_a_gap_in_the_media_degrades_and_its_end_restores() -> None:
     bench.status.facts.clear()
     bench.events.take(MediaGapClosed(*bench.times(7), 6.0))
     assert bench.status.kinds() == ["restored no_media"]
+
+
+def test_a_stream_that_changes_is_logged_and_neither_degrades_nor_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    bench.put(CONNECTED)
+    bench.play()
+    bench.media(7)
+    bench.status.facts.clear()
+    caplog.set_level(logging.INFO)
+    bench.events.take(StreamFound(*bench.times(7), Finding.SSRC_CHANGED, 1, True, "1 became 2"))
+    bench.events.take(PictureFormatSeen(*bench.times(7), "H264", "Main", 1920, 1080, False))
+    bench.events.take(CodecChanged(*bench.times(7), "H264", "H265"))
+    bench.end("stream_changed", was_playing=True, last_media_at=bench.clock.monotonic())
+    assert bench.status.kinds() == []
+    assert bench.relays.stopped == []
+    assert [record.getMessage() for record in caplog.records][:3] == [
+        "source 7: ssrc_changed (1 in this session) 1 became 2; begun anew",
+        "source 7: H264 Main, 1920 x 1080",
+        "source 7: codec H264 became H265",
+    ]
 
 
 def test_signs_of_life_from_before_a_gap_do_not_end_it() -> None:

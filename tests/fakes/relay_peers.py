@@ -3,11 +3,13 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import groupby, pairwise
 
 from adapters.media.rtcp import Bye, SenderReport
 from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen, rtp_packets
+from tests.media_captures import behind, timestamp
 
 SSRC = 0x11223344
 NTP = 0x1122334455667788
@@ -206,3 +208,65 @@ def heavy_camera() -> HeavyCamera:
 def deaf_superior() -> DeafSuperior:
     """Return a superior that takes nothing once it records."""
     return DeafSuperior(Script(packet_interval=0))
+
+
+class ReplayCamera(FakeRtspServer):
+    """Sends a given stream to each PLAY: the first its first part, the rest once `released`; then it is silent.
+
+    The stream of the last PLAY is sent to those that come later, too.
+    """
+
+    def __init__(self, script: Script, *streams: tuple[Sequence[bytes], Sequence[bytes]]) -> None:
+        super().__init__(script)
+        self.released = asyncio.Event()
+        self._streams = list(streams)
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        first, rest = self._streams.pop(0) if len(self._streams) > 1 else self._streams[0]
+        with suppress(OSError):
+            await self._send(writer, first)
+            await self.released.wait()
+            await self._send(writer, rest)
+
+    async def _send(self, writer: asyncio.StreamWriter, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            writer.write(frame)
+            await writer.drain()
+
+
+class RecordingSuperior(FakeRtspServer):
+    """Keeps apart what each RECORD brought."""
+
+    def __init__(self) -> None:
+        super().__init__(Script(packet_interval=0))
+        self.descriptions: list[bytes] = []
+        self._begins: list[int] = []
+
+    async def _answer(self, request: Seen, writer: asyncio.StreamWriter) -> bool:
+        if request.method == "ANNOUNCE":
+            self.descriptions.append(request.body)
+            self._begins.append(len(self.frames))
+        return await super()._answer(request, writer)
+
+    def recordings(self) -> list[list[bytes]]:
+        """Return the RTP packets of each RECORD."""
+        edges = [*self._begins, len(self.frames)]
+        return [[packet for _, packet in self.frames[a:b]] for a, b in pairwise(edges)]
+
+
+class LoopingCamera(FakeRtspServer):
+    """Sends a captured stream of 12 pictures a second again and again, as one that goes on."""
+
+    def __init__(self, script: Script, frames: Sequence[bytes]) -> None:
+        super().__init__(script)
+        self._frames = frames
+
+    async def _send_media(self, writer: asyncio.StreamWriter) -> None:
+        frames = self._frames
+        with suppress(OSError):
+            while True:
+                for _, picture in groupby(frames, timestamp):
+                    writer.write(b"".join(picture))
+                    await writer.drain()
+                    await asyncio.sleep(1 / 12)
+                frames = behind(frames, self._frames, step=7500)

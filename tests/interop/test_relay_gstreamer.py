@@ -17,6 +17,7 @@ from gateway.relay.protocol import (
     RelayEnded,
     SinkState,
     SinkStateChanged,
+    StreamFound,
     VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec, SinkSpec
@@ -88,6 +89,7 @@ async def test_the_pictures_of_two_cameras_arrive_unchanged_and_each_under_its_o
             assert {e.transport for e in facts.of(key) if isinstance(e, Playing)} == {transport}
             sizes = {(e.decoded, e.width, e.height) for e in facts.of(key) if isinstance(e, FirstKeyFrame)}
             assert sizes == {(True, width, height)}
+            assert [e for e in facts.of(key) if isinstance(e, StreamFound)] == []
             # The end of the file may hold half a picture.
             arrived = slices_of(files[key])[:-1]
             assert len(arrived) > 50
@@ -143,6 +145,7 @@ async def test_other_codecs_are_verified_by_decoding_and_arrive(codec: str, tmp_
         assert [
             (e.codec, e.decoded, e.width, e.height) for e in facts.of(ONE) if isinstance(e, FirstKeyFrame)
         ] == [(codec, True, 320, 240)]
+        assert [e for e in facts.of(ONE) if isinstance(e, StreamFound)] == []
         form = {"H265": "hevc", "JPEG": "mjpeg"}[codec]
         arrived = pictures_in(await ffmpeg("-f", form, "-i", str(file), "-f", "framemd5", "-"))
         assert len(arrived) > 20

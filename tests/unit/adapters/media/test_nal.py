@@ -1,8 +1,18 @@
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.media.nal import holds_key_picture, is_key_frame_start
+from adapters.media.nal import (
+    fragment_kind,
+    holds_key_picture,
+    holds_recovery_point,
+    is_intra_slice,
+    is_key_frame_start,
+    slice_kind,
+    whole_units,
+)
 
 
 def h265(nal_type: int) -> bytes:
@@ -85,3 +95,67 @@ def test_an_unknown_codec_is_a_value_error() -> None:
         is_key_frame_start("VP8", b"")
     with pytest.raises(ValueError, match="VP8"):
         holds_key_picture("VP8", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_intra"),
+    [
+        (b"\x88\x84", True),  # first macroblock 0, type 7: all slices are I
+        (b"\xb8", True),  # type 2: I
+        (b"\x9a\x24", False),  # type 5: all are P
+        (b"\xe0", False),  # type 0: P
+        (b"\x9e", False),  # type 6: all are B
+        (b"\x01\x06\xc0", True),  # first macroblock 130, type 2
+        (b"", False),
+        (b"\0" * 9, False),
+    ],
+)
+def test_the_slice_header_tells_intra_slices(content: bytes, is_intra: bool) -> None:
+    assert is_intra_slice(content) is is_intra
+
+
+@pytest.mark.parametrize(
+    ("content", "holds"),
+    [
+        (b"\x06\x01\xc4\x80", True),
+        (b"\x01\x02\xaa\xbb\x06\x01\xc4\x80", True),  # picture timing first
+        (b"\x01\x03\0\0\x03\x01\x06\x01\xc4\x80", True),  # with an emulation prevention byte
+        (b"\x05\xff\x01" + bytes(256) + b"\x06\x01\xc4\x80", True),
+        (b"\x05\x03abc\x80", False),
+        (b"\x05\x40abc", False),
+        (b"\xff" * 40, False),
+        (b"", False),
+    ],
+)
+def test_a_recovery_point_is_found_behind_other_messages(content: bytes, holds: bool) -> None:
+    assert holds_recovery_point(content) is holds
+
+
+def test_whole_units_slices_and_fragments_are_told() -> None:
+    aggregate = b"\x78" + sized(b"\x67\x42", b"\x65\x88")
+    assert whole_units("H264", aggregate) == [b"\x67\x42", b"\x65\x88"]
+    assert whole_units("H264", b"\x7c\x85\x00") == []
+    assert whole_units("H265", h265(33) + b"s") == [h265(33) + b"s"]
+    assert (slice_kind("H264", aggregate), slice_kind("H264", b"\x67\x42")) == (5, None)
+    assert (slice_kind("H265", h265(49) + b"\x94\0"), slice_kind("H265", h265(33))) == (20, None)
+    assert (fragment_kind("H264", b"\x7c\x06"), fragment_kind("H265", h265(49) + b"\x27")) == (6, 39)
+    assert fragment_kind("H264", aggregate) is None
+
+
+@given(st.binary(max_size=60), st.sampled_from(["H264", "H265"]))
+def test_whole_units_are_parts_of_their_payload(payload: bytes, codec: str) -> None:
+    assert all(unit in payload for unit in whole_units(codec, payload))
+    assert slice_kind(codec, payload) in (None, *range(32))
+    assert fragment_kind(codec, payload) in (None, *range(64))
+
+
+@given(st.binary(max_size=60))
+def test_any_content_is_read_without_an_error(content: bytes) -> None:
+    assert is_intra_slice(content) in (True, False)
+    assert holds_recovery_point(content) in (True, False)
+
+
+@pytest.mark.parametrize("ask", [fragment_kind, whole_units, slice_kind])
+def test_units_of_other_codecs_are_not_known(ask: Callable[[str, bytes], object]) -> None:
+    with pytest.raises(ValueError, match="VP8"):
+        ask("VP8", b"x")

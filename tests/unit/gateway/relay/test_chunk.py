@@ -24,7 +24,7 @@ PAYLOAD_TYPE = 96
 HEADS = {b"K": Head.KEY, b"o": Head.OTHER, b"u": Head.UNDECIDED}
 
 
-def classify(payload: memoryview) -> Head:
+def classify(payload: memoryview, before: Head) -> Head:
     return HEADS.get(bytes(payload[:1]), Head.UNDECIDED)
 
 
@@ -99,7 +99,7 @@ def naive(stream: bytes) -> Passed:
                 last, undecided = timestamp, True
                 passed.pictures.append(len(passed.data))
             if undecided:
-                head = classify(memoryview(payload)[12:])
+                head = classify(memoryview(payload)[12:], Head.UNDECIDED)
                 undecided = head is Head.UNDECIDED
                 if head is Head.KEY:
                     passed.keys.append(passed.pictures[-1])

@@ -7,6 +7,7 @@ import pytest
 
 from adapters.base import RtspTarget, SourceKey, Transport
 from gateway.relay.chunk import MediaChunk
+from gateway.relay.continuity import Finding
 from gateway.relay.facts import GapWatch, Reporter, Totals
 from gateway.relay.inbox import EventInbox
 from gateway.relay.protocol import (
@@ -17,6 +18,7 @@ from gateway.relay.protocol import (
     MediaAlive,
     MediaGapClosed,
     MediaGapOpened,
+    PictureFormatSeen,
     Playing,
     RelayEnded,
     RelayState,
@@ -24,6 +26,7 @@ from gateway.relay.protocol import (
     SinkState,
     SinkStateChanged,
     SourceEvent,
+    StreamFound,
     VerificationFinished,
 )
 from gateway.relay.spec import RelaySpec, SinkSpec
@@ -179,6 +182,16 @@ def test_a_view_follows_its_events() -> None:
     assert (shown.cause, shown.detail, shown.in_gap) == ("closed", "127.0.0.1:554: gone", False)
 
 
+def test_a_view_shows_the_newest_size_and_no_session_without_decoding_hides_it() -> None:
+    view = RelayView(SPEC, AT, AT)
+    view.take(FirstKeyFrame(KEY, 1.0, AT, "H264", True, 640, 480))
+    view.take(FirstKeyFrame(KEY, 2.0, AT, "H264", False, 0, 0))
+    view.take(StreamFound(KEY, 2.0, AT, Finding.SSRC_CHANGED, 1, True, "1 became 2"))
+    assert (view.snapshot(42).width, view.snapshot(42).height) == (640, 480)
+    view.take(PictureFormatSeen(KEY, 3.0, AT, "H264", "Main", 1920, 1080, False))
+    assert (view.snapshot(42).width, view.snapshot(42).height) == (1920, 1080)
+
+
 def playing(spec: RelaySpec, *events: SourceEvent) -> RelayView:
     view = RelayView(spec, AT, AT)
     view.take(RelayStateChanged(KEY, 1.0, AT, RelayState.PLAYING))
@@ -234,3 +247,13 @@ def test_totals_go_on_over_the_loss_of_a_worker() -> None:
     view.counters = totals.counters(3.0)
     assert (view.total().frames, view.total().bytes_in, view.total().last_media_at) == (4, 2000, 1.5)
     assert no_counters(KEY).frames == 0
+
+
+def test_losses_and_discontinuities_add_up_over_workers() -> None:
+    view = RelayView(SPEC, AT, AT)
+    totals = Totals(SPEC)
+    totals.lost_packets, totals.discontinuities = 5, 2
+    view.counters = totals.counters(2.0)
+    view.lose_worker()
+    view.counters = totals.counters(3.0)
+    assert (view.total().lost_packets, view.total().discontinuities) == (10, 4)

@@ -21,6 +21,7 @@ from gateway.relay.picture import (
     classifier,
     decode,
 )
+from tests.media_captures import captured, timestamp
 
 H264 = Format(96, "H264", 90000)
 H265 = Format(96, "H265", 90000)
@@ -51,7 +52,7 @@ def units(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize(
     ("codec", "payload", "head"),
     [
-        ("H264", b"\x67", Head.KEY),
+        ("H264", b"\x67", Head.PARAMETERS),
         ("H264", b"\x65", Head.KEY),
         ("H264", b"\x41", Head.OTHER),
         ("H264", b"\x68", Head.UNDECIDED),
@@ -61,7 +62,7 @@ def units(data: bytes) -> list[bytes]:
         ("H264", b"\x7c\x05", Head.OTHER),
         ("H264", b"\x7c\x81", Head.OTHER),
         ("H264", b"", Head.OTHER),
-        ("H265", b"\x40\x01", Head.KEY),
+        ("H265", b"\x40\x01", Head.UNDECIDED),
         ("H265", b"\x26\x01", Head.KEY),
         ("H265", b"\x02\x01", Head.OTHER),
         ("H265", b"\x44\x01", Head.UNDECIDED),
@@ -72,12 +73,29 @@ def units(data: bytes) -> list[bytes]:
     ],
 )
 def test_the_first_payload_of_a_picture_tells_what_it_is(codec: str, payload: bytes, head: Head) -> None:
-    assert classifier(codec)(memoryview(payload)) is head
+    assert classifier(codec)(memoryview(payload), Head.UNDECIDED) is head
 
 
 @given(st.sampled_from(["H264", "H265", "JPEG"]), st.binary(max_size=40))
 def test_any_payload_is_told(codec: str, payload: bytes) -> None:
-    assert classifier(codec)(memoryview(payload)) in Head
+    assert classifier(codec)(memoryview(payload), Head.UNDECIDED) in Head
+
+
+def test_where_one_picture_decodes_to_nothing_all_up_to_the_next_start_are_cut_out() -> None:
+    collector = KeyFrameCollector()
+    collector.takes_groups = True
+    assert collector.take(MediaChunk(b"ooKKpp", (0, 2, 4), (2,), 0.0)) is None
+    assert collector.take(MediaChunk(b"pppp", (0, 2), (), 0.0)) is None
+    assert collector.take(MediaChunk(b"ppKK", (0, 2), (2,), 0.0)) == b"KKpppppppp"
+
+
+def test_intra_refresh_decodes_as_a_group_alone() -> None:
+    frames = captured("h264_intra_refresh")
+    times = list(dict.fromkeys(timestamp(frame) for frame in frames))
+    group = [frame for frame in frames if times.index(timestamp(frame)) in range(8, 16)]
+    with pytest.raises(ValueError, match="no whole picture"):
+        decode(group[0], 0, H264)
+    assert decode(b"".join(group), 0, H264) == Decoded(160, 120)
 
 
 def test_a_key_picture_is_cut_out_from_its_first_to_its_last_frame() -> None:

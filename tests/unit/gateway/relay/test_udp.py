@@ -82,7 +82,7 @@ class Bench:
         port = self.sender.getsockname()[1]
         ports = (port, port + 1) if known_ports else None
         track = Track(None, "", Transport.UDP, local_port=self.port, server_ports=ports, ssrc=ssrc)
-        walker = ChunkWalker(0, {0, 1}, 96, lambda _: Head.KEY)
+        walker = ChunkWalker(0, {0, 1}, 96, lambda _, before: Head.KEY)
         self.statistics = ReceiverStatistics(90_000)
         self.media.start((track,), walker, self.tick, [self.statistics])
 
@@ -212,7 +212,7 @@ class HandFed:
         self._runs: list[MediaChunk] = []
         self._shared = SharedBuffer()
         reader = ChunkReader(self._shared, None, lambda chunk, _: self._runs.append(chunk))
-        reader.walker = ChunkWalker(0, {0}, 96, lambda _: Head.KEY)
+        reader.walker = ChunkWalker(0, {0}, 96, lambda _, before: Head.KEY)
         self._frames = Frames(self._shared, reader)
         self._intake = RtpIntake(0, SsrcPin(ssrc, 0.0), ReceiverStatistics(90_000), self.reception)
 

@@ -33,7 +33,12 @@ class HandClock:
 class ScriptedDecoder(Decoder):
     """Knows pictures that begin with `good`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: list[bytes] = []
+
     async def decode(self, frames: bytes, channel: int, chosen: Format) -> Decoded:
+        self.tried.append(frames)
         if not frames.startswith(b"good"):
             raise ValueError("broken picture")
         return Decoded(640, 480)
@@ -118,6 +123,19 @@ async def test_key_frames_that_do_not_decode_are_tried_a_few_times_and_then_told
         await asyncio.sleep(0)
         bench.verification.tick(28.0, gap=False)
         assert bench.outcomes == [(False, "no_decodable_key_frame"), (True, "")]
+
+
+async def test_after_a_key_frame_that_does_not_decode_whole_groups_of_pictures_are_tried() -> None:
+    async with running() as bench:
+        bench.take(1.0, b"bad")
+        bench.take(2.0, b"other", is_key=False)
+        await eventually(lambda: bench.decoder.tried == [b"bad"], what="the first try")
+        bench.take(3.0, b"good")
+        bench.take(4.0, b" group", is_key=False)
+        assert bench.decoder.tried == [b"bad"]
+        bench.take(5.0, b"next")
+        await eventually(lambda: bench.decoder.tried == [b"bad", b"good group"], what="the second try")
+        await eventually(lambda: bench.key_frames == [(True, 640, 480)], what="decoding")
 
 
 async def test_no_key_frame_at_all_is_told_by_the_outcome_alone() -> None:

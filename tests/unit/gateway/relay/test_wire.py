@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from adapters.base import Credential, RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.model.secret import Secret
+from gateway.relay.continuity import Finding
 from gateway.relay.protocol import (
     Command,
     Counters,
     Event,
     MediaAlive,
+    PictureFormatSeen,
     RelayCounters,
     RelayEnded,
     RelayState,
@@ -22,6 +24,7 @@ from gateway.relay.protocol import (
     Shutdown,
     StartRelay,
     StopRelay,
+    StreamFound,
     WorkerLog,
 )
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
@@ -58,7 +61,17 @@ commands = st.one_of(
     st.just(Shutdown()),
 )
 counters = st.builds(
-    RelayCounters, *[numbers] * 5, seconds, *[numbers] * 8, seconds, seconds, *[numbers] * 7, seconds, seconds
+    RelayCounters,
+    *[numbers] * 5,
+    seconds,
+    *[numbers] * 8,
+    seconds,
+    seconds,
+    *[numbers] * 7,
+    seconds,
+    seconds,
+    numbers,
+    numbers,
 )
 events = st.one_of(
     st.builds(RelayStateChanged, numbers, seconds, st.just(AT), st.sampled_from(RelayState)),
@@ -66,6 +79,14 @@ events = st.one_of(
     st.builds(Counters, seconds, st.just(AT), seconds, st.lists(counters, max_size=4).map(tuple)),
     st.lists(st.tuples(numbers, seconds), max_size=4).map(
         lambda seen: MediaAlive(1.5, AT, tuple(SourceKey(n) for n, _ in seen), tuple(at for _, at in seen))
+    ),
+    st.builds(
+        *(StreamFound, numbers, seconds, st.just(AT), st.sampled_from(Finding), numbers, st.booleans()),
+        st.text(max_size=40),
+    ),
+    st.builds(
+        *(PictureFormatSeen, numbers, seconds, st.just(AT), st.text(max_size=9), st.text(max_size=20)),
+        *(numbers, numbers, st.booleans()),
     ),
     st.builds(WorkerLog, st.text(max_size=9), st.integers(0, 50), st.text(), st.text(max_size=9)),
 )
