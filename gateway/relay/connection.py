@@ -1,6 +1,7 @@
 """One RTSP connection over TCP or TLS: feeds a sans-IO session, passes media runs on. Owns its socket."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar, cast
@@ -62,7 +63,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             next byte of the same chunk.
         take: is given the media runs; None to pass over all media.
         on_room: is called when the connection takes more again after `is_congested`.
-        tick: where media come from the peer: lets it be read on a tick if it sends packets singly.
+        tick: where media come from the peer: reads it if it sends packets singly, and not over TLS.
     """
 
     def __init__(
@@ -85,7 +86,10 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
         self._parser = MessageParser(peer=peer)
         self._timer: asyncio.TimerHandle | None = None
         self._begin = 0
-        self._pace = Pace(lambda: tick.rest(self.transport)) if tick is not None else None
+        self._tick = tick
+        self._pace = Pace()
+        self._ticked: int | None = None
+        "Our own descriptor of the socket while it is read on the tick, and not by the transport."
         self.reader: Final = ChunkReader(shared, self, take)
         self.ended: Final[asyncio.Future[None]] = self._loop.create_future()
         "Done when the connection is of no further use; holds the error unless we closed it."
@@ -122,6 +126,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             # Whoever waits sees it; nobody waits once the session is being torn down.
             self.ended.exception()
         self._disarm()
+        self._leave_tick()
         if self._transport is not None:
             self._transport.abort()
 
@@ -145,6 +150,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             pass
         finally:
             self._disarm()
+            self._leave_tick()
             if not self.ended.done():
                 self.ended.set_result(None)
             if self._transport is not None:
@@ -153,6 +159,7 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
     def finish(self) -> None:
         """End once what was written is out; the owner closes."""
         self._disarm()
+        self._leave_tick()
         if not self.ended.done():
             self.ended.set_result(None)
         if self._transport is not None and not self._transport.is_closing():
@@ -184,11 +191,51 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
             self.reader.end(self._begin + nbytes, now)
         except AdapterError as error:
             self.fail(error)
-        if self._pace is not None and not self.ended.done():
-            self._pace.read(nbytes, now)
+        if self._tick is not None and not self.ended.done() and self._pace.read(nbytes, now):
+            self._change_pace(self._tick)
+
+    def _change_pace(self, tick: ReadTick) -> None:
+        """Begin to be read on the tick, or by the transport again."""
+        transport = self.transport
+        if not self._pace.is_ticked:
+            self._leave_tick()
+            transport.resume_reading()
+        elif transport.get_extra_info("sslcontext") is None and not transport.is_closing():
+            try:
+                # A descriptor of our own: the transport's number may be another connection's as soon as that closes it.
+                self._ticked = os.dup(transport.get_extra_info("socket").fileno())
+            except OSError:
+                # None is left: the transport goes on reading.
+                return
+            transport.pause_reading()
+            tick.add(self._ticked, self._read_ticked)
+
+    def _read_ticked(self) -> None:
+        if self._ticked is None:
+            return
+        try:
+            size = os.readv(self._ticked, [self.get_buffer(-1)])
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0
+        if size:
+            self.buffer_updated(size)
+            return
+        # The end, or an error: the transport finds and tells it.
+        self._leave_tick()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _leave_tick(self) -> None:
+        if self._tick is not None and self._ticked is not None:
+            self._tick.remove(self._ticked)
+            os.close(self._ticked)
+            self._ticked = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end; an error that is not the network's is passed on as it is."""
+        self._leave_tick()
         if exc is None or isinstance(exc, OSError | ssl.SSLError):
             reason = "closed the connection" if exc is None else f"connection lost: {exc}"
             self.fail(PeerClosed(reason, peer=self._peer))

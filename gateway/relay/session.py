@@ -30,7 +30,7 @@ from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reports import ReceiverReports
 from gateway.relay.sink import Sink
 from gateway.relay.spec import RelaySpec
-from gateway.relay.udp import PortPool, UdpMedia, UdpTick
+from gateway.relay.udp import PortPool, UdpMedia
 from gateway.relay.verification import Decoder, Verification
 
 TICK: Final = 1.0
@@ -43,8 +43,7 @@ class Shared:
 
     buffer: SharedBuffer
     ports: PortPool
-    tick: UdpTick
-    reads: ReadTick
+    tick: ReadTick
     decoder: Decoder
 
 
@@ -69,7 +68,7 @@ class RelaySession:
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self._connection: Final[RtspConnection[rtsp.Event]] = RtspConnection(
-            shared.buffer, spec.target.peer, self._on_event, self._take, tick=shared.reads
+            shared.buffer, spec.target.peer, self._on_event, self._take, tick=shared.tick
         )
         self._walker = self._connection.reader.walker
         self._rate = (0, 0, 0.0)

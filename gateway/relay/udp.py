@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import select
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,12 +12,11 @@ from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker
 from gateway.relay.intake import DatagramReader, Frames, Intake, RtcpIntake, RtpIntake, configure
+from gateway.relay.pace import ReadTick
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import SsrcPin
 
-TICK: Final = 0.01
-"""Seconds between two rounds of reading: far cheaper than a wake-up per packet, and little delay."""
 QUARANTINE: Final = 60.0
 """Seconds for which a port that carried a stream is not used again: its sender may not have noticed."""
 
@@ -82,52 +80,6 @@ def _bind_pair(
     return None
 
 
-class UdpTick:
-    """Ask the kernel once per tick which of all the worker's UDP sockets have datagrams."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._poll = select.epoll()
-        self._readers: dict[int, Callable[[], None]] = {}
-        self._again: set[int] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, fd: int, read: Callable[[], None]) -> None:
-        """Call `read` in each round in which `fd` has datagrams."""
-        self._poll.register(fd, select.EPOLLIN)
-        self._readers[fd] = read
-        if self._timer is None:
-            self._timer = self._loop.call_later(TICK, self._round)
-
-    def again(self, fd: int) -> None:
-        """Call the `read` of `fd` in the next round, even if it has no datagrams."""
-        self._again.add(fd)
-
-    def remove(self, fd: int) -> None:
-        """Forget `fd`, before it is closed."""
-        self._again.discard(fd)
-        if self._readers.pop(fd, None) is not None:
-            self._poll.unregister(fd)
-
-    def close(self) -> None:
-        """Stop ticking."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._readers.clear()
-        self._poll.close()
-
-    def _round(self) -> None:
-        self._timer = self._loop.call_later(TICK, self._round) if self._readers else None
-        ready = {fd for fd, _ in self._poll.poll(0)} | self._again
-        self._again.clear()
-        for fd in ready:
-            read = self._readers.get(fd)
-            if read is not None:
-                # In a callback of its own: a bug in one session's reading leaves the others their round.
-                self._loop.call_soon(read)
-
-
 class UdpMedia:
     """The datagrams of one pull session, framed for the same walker as TCP's.
 
@@ -161,7 +113,7 @@ class UdpMedia:
         self._reception = reception
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._rtcp: dict[int, tuple[socket.socket, RtcpIntake, Track]] = {}
-        self._tick: UdpTick | None = None
+        self._tick: ReadTick | None = None
 
     def bind(self, pool: PortPool, address: str, tracks: int) -> tuple[int, ...]:
         """Bind a pair of ports for each of `tracks`; return the RTP ports."""
@@ -173,7 +125,7 @@ class UdpMedia:
         self,
         tracks: tuple[Track, ...],
         walker: ChunkWalker,
-        tick: UdpTick,
+        tick: ReadTick,
         statistics: Sequence[ReceiverStatistics],
     ) -> None:
         """Begin to read; track n's packets are framed as channels 2n and 2n + 1, and counted in its statistics."""
@@ -214,7 +166,7 @@ class UdpMedia:
         self._pairs.clear()
         self._rtcp.clear()
 
-    def _watch(self, sock: socket.socket, port: int | None, tick: UdpTick, intake: Intake) -> None:
+    def _watch(self, sock: socket.socket, port: int | None, tick: ReadTick, intake: Intake) -> None:
         if port is not None:
             # The kernel then drops whatever comes from elsewhere.
             with contextlib.suppress(OSError):
@@ -222,7 +174,7 @@ class UdpMedia:
         reader = DatagramReader(sock, (self._peer, port), self._frames, intake, self._reception)
         tick.add(sock.fileno(), lambda: self._read(sock, reader, tick))
 
-    def _read(self, sock: socket.socket, reader: DatagramReader, tick: UdpTick) -> None:
+    def _read(self, sock: socket.socket, reader: DatagramReader, tick: ReadTick) -> None:
         fd = sock.fileno()
         if fd < 0:
             return

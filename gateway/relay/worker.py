@@ -44,7 +44,7 @@ from gateway.relay.reader import SharedBuffer
 from gateway.relay.served import NO_STREAM, ServedClient
 from gateway.relay.session import RelaySession, Shared
 from gateway.relay.spec import RelaySpec
-from gateway.relay.udp import PortPool, UdpTick
+from gateway.relay.udp import PortPool
 from gateway.relay.verification import Decoder
 from gateway.relay.wire import MAX_LINE, decode_command
 from gateway.supervisor import Backoff, isolated, keep_running
@@ -114,7 +114,7 @@ class Worker:
         self._clock = clock
         self._relays: dict[SourceKey, Relay] = {}
         self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
-        self._shared = Shared(SharedBuffer(), PortPool(), UdpTick(), ReadTick(), Decoder())
+        self._shared = Shared(SharedBuffer(), PortPool(), ReadTick(), Decoder())
 
     async def run(self, commands: asyncio.StreamReader, way: socket.socket) -> None:
         """Obey commands until `Shutdown` or the end of the connection; serve whoever comes over `way`."""
@@ -133,7 +133,6 @@ class Worker:
                             relay.task.cancel()
         finally:
             self._shared.tick.close()
-            self._shared.reads.close()
             self._shared.decoder.close()
 
     async def _obey(self, commands: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> None:

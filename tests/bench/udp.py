@@ -20,9 +20,10 @@ from adapters.base import Transport
 from adapters.media.receiver import ReceiverStatistics
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker, Head
+from gateway.relay.pace import ReadTick
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
-from gateway.relay.udp import PortPool, UdpMedia, UdpTick
+from gateway.relay.udp import PortPool, UdpMedia
 
 PACKETS: Final = 16
 """Packets of one picture: 25 of them a second are 4 Mbit/s in 400 packets."""
@@ -34,7 +35,7 @@ _LATE: Final = 16
 _LOST: Final = 100
 
 
-class HandTick(UdpTick):
+class HandTick(ReadTick):
     """Read when the benchmark says so."""
 
     def __init__(self) -> None:

@@ -1,19 +1,11 @@
 """When a connection is read on the tick."""
 
+import os
+
 import pytest
 
 from gateway.relay.pace import SAMPLE, TICK, TRUSTED, Pace, ReadTick
 from tests.waiting import eventually
-
-
-class Rests:
-    """Counts how often a connection was told to rest."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self) -> None:
-        self.count += 1
 
 
 @pytest.mark.parametrize(
@@ -28,61 +20,39 @@ class Rests:
 def test_only_who_sends_many_small_pieces_is_read_on_the_tick(
     size: int, interval: float, expected: bool
 ) -> None:
-    pace = Pace(Rests())
-    for number in range(SAMPLE):
-        pace.read(size, number * interval)
-    assert pace.is_resting is expected
+    pace = Pace()
+    changes = [pace.read(size, number * interval) for number in range(SAMPLE)]
+    assert pace.is_ticked is expected
+    assert changes == [False] * (SAMPLE - 1) + [expected]
 
 
-def test_a_resting_connection_rests_after_each_read_and_is_looked_at_anew_after_a_while() -> None:
-    rests = Rests()
-    pace = Pace(rests)
+def test_after_a_while_it_is_looked_at_anew() -> None:
+    pace = Pace()
     for number in range(SAMPLE):
         pace.read(1400, number * 0.0025)
     begun = (SAMPLE - 1) * 0.0025
-    assert rests.count == 0
-    for number in range(1, 11):
-        pace.read(5600, begun + number * TICK)
-    assert rests.count == 10
+    assert not any(pace.read(5600, begun + number * TICK) for number in range(1, 11))
+    assert pace.is_ticked
     # By now the camera writes whole pictures.
     later = begun + TRUSTED
-    for number in range(SAMPLE):
-        pace.read(20_000, later + number * 0.04)
-    assert not pace.is_resting
-    assert rests.count == 10
+    changes = [pace.read(20_000, later + number * 0.04) for number in range(SAMPLE + 1)]
+    assert changes[0]
+    assert not any(changes[1:])
+    assert not pace.is_ticked
 
 
-class Transport:
-    """Notes whether it is read."""
-
-    def __init__(self) -> None:
-        self.is_read = True
-        self.is_closed = False
-
-    def pause_reading(self) -> None:
-        self.is_read = False
-
-    def resume_reading(self) -> None:
-        assert not self.is_closed
-        self.is_read = True
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-
-async def test_all_who_rest_read_again_in_the_next_round_but_for_those_that_are_gone() -> None:
+async def test_the_tick_reads_whatever_has_something_until_it_is_left() -> None:
     tick = ReadTick()
-    one, two, gone = Transport(), Transport(), Transport()
-    for transport in (one, two, gone):
-        tick.rest(transport)
-    gone.is_closed = True
-    assert [one.is_read, two.is_read] == [False, False]
-    await eventually(lambda: one.is_read and two.is_read, what="the round")
-    assert not gone.is_read
-
-
-async def test_a_tick_that_ends_leaves_nobody_resting() -> None:
-    tick, one = ReadTick(), Transport()
-    tick.rest(one)
+    reader, writer = os.pipe()
+    got: list[bytes] = []
+    tick.add(reader, lambda: got.append(os.read(reader, 100)))
+    os.write(writer, b"one")
+    await eventually(lambda: got == [b"one"], what="the first round")
+    os.write(writer, b"two")
+    await eventually(lambda: got == [b"one", b"two"], what="the next round")
+    tick.remove(reader)
+    os.write(writer, b"three")
     tick.close()
-    assert one.is_read
+    assert os.read(reader, 100) == b"three"
+    os.close(reader)
+    os.close(writer)

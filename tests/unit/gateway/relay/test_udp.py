@@ -18,10 +18,11 @@ from adapters.media.rtcp import ReceiverReport
 from adapters.rtsp.session import Track
 from gateway.relay.chunk import ChunkWalker, Head, MediaChunk
 from gateway.relay.intake import Frames, RtpIntake
+from gateway.relay.pace import ReadTick
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import TAKEOVER_PACKETS, TAKEOVER_SILENCE, SsrcPin
-from gateway.relay.udp import QUARANTINE, PortPool, UdpMedia, UdpTick
+from gateway.relay.udp import QUARANTINE, PortPool, UdpMedia
 from tests.waiting import eventually
 
 SOL_UDP, UDP_SEGMENT = 17, 103
@@ -68,7 +69,7 @@ class Bench:
     ) -> None:
         self.runs: list[MediaChunk] = []
         self.pool = PortPool(gro=gro)
-        self.tick = UdpTick()
+        self.tick = ReadTick()
         shared = SharedBuffer()
         reader = ChunkReader(shared, None, lambda chunk, _: self.runs.append(chunk))
         self.reception = Reception()
