@@ -198,8 +198,9 @@ class RtspConnection(asyncio.BufferedProtocol, Generic[E]):
         """Begin to be read on the tick, or by the transport again."""
         transport = self.transport
         if not self._pace.is_ticked:
-            self._leave_tick()
-            transport.resume_reading()
+            if self._ticked is not None:
+                self._leave_tick()
+                transport.resume_reading()
         elif transport.get_extra_info("sslcontext") is None and not transport.is_closing():
             try:
                 # A descriptor of our own: the transport's number may be another connection's as soon as that closes it.

@@ -51,10 +51,11 @@ class Receiver:
 
     Args:
         way: the socket; closed by `close`.
-        take: is given each connection, and owns it from then on.
+        take: is given each connection, and owns it from then on; None where this process had no descriptor left
+            for it, and the client sees its connection closed.
     """
 
-    def __init__(self, way: socket.socket, take: Callable[[ServeReader, socket.socket], None]) -> None:
+    def __init__(self, way: socket.socket, take: Callable[[ServeReader, socket.socket | None], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._way = way
         self._take = take
@@ -73,8 +74,7 @@ class Receiver:
             except BlockingIOError:
                 return
             except OSError as error:
-                # Out of descriptors: the kernel dropped this one, and its client sees the connection closed.
-                logger.warning("a reader's connection was lost: %s", error, extra={"action": "handover_lost"})
+                logger.warning("no client handed over: %s", error, extra={"action": "handover_lost"})
                 return
             if not packet:
                 self.close()
@@ -87,9 +87,10 @@ class Receiver:
             command = decode_command(packet)
         except ValueError:
             command = Shutdown()
-        if isinstance(command, ServeReader) and len(connections) == 1:
-            connections[0].setblocking(False)
-            self._take(command, connections[0])
+        if isinstance(command, ServeReader) and len(connections) < 2:
+            for connection in connections:
+                connection.setblocking(False)
+            self._take(command, connections[0] if connections else None)
             return
         logger.error("a packet that hands nothing over", extra={"action": "handover_wrong"})
         for connection in connections:

@@ -22,6 +22,7 @@ from typing import Final
 import uvloop
 
 from adapters.base import SourceKey
+from adapters.errors import LocalResourcesExhausted
 from gateway.clock import Clock, SystemClock
 from gateway.descriptors import raise_file_limit
 from gateway.relay.facts import Reporter, Totals
@@ -161,15 +162,15 @@ class Worker:
         self._leaving = {key: task for key, task in self._leaving.items() if not task.done()}
         return self._leaving.get(source_id)
 
-    def _serve(self, order: ServeReader, accepted: socket.socket, tasks: asyncio.TaskGroup) -> None:
-        """Let a client pull from its source's relay, which must be of this worker."""
+    def _serve(self, order: ServeReader, accepted: socket.socket | None, tasks: asyncio.TaskGroup) -> None:
+        """Let a client pull from its source's relay, which must be of this worker; say so where it cannot."""
         relay = self._relays.get(order.source_id)
-        if relay is None:
-            accepted.close()
+        if relay is None or accepted is None:
+            cause = NO_STREAM if accepted is not None else LocalResourcesExhausted.cause
+            if accepted is not None:
+                accepted.close()
             now, now_utc = self._clock.monotonic(), self._clock.now()
-            self._link.send(
-                ReaderLeft(order.source_id, order.reader_id, now, now_utc, NO_STREAM, 0.0, 0, 0, 0)
-            )
+            self._link.send(ReaderLeft(order.source_id, order.reader_id, now, now_utc, cause, 0.0, 0, 0, 0))
             return
         client = ServedClient(order, relay.spec, relay.fanout, self._shared, self._link.send, self._clock)
         name = f"reader {order.reader_id} of {relay.spec.source_code} at {order.peer}"

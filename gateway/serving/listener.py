@@ -7,7 +7,7 @@ source, with what was read and not yet answered. One over TLS ends in `tls`, and
 import asyncio
 import logging
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,7 +75,6 @@ class Doorway:
         peer = f"{host}:{address[1]}"
         with accepted, ExitStack() as stack:
             if self.failures.wait_for(host, self.clock.monotonic()):
-                logger.warning("client %s has failed too often", host, extra={"action": "door_closed"})
                 return
             if self._here.get(host, 0) >= MAX_AT_DOOR_EACH:
                 logger.warning("too many clients of %s at the door", host, extra={"action": "door_crowded"})
@@ -113,7 +112,8 @@ class Visit:
                 await self._converse()
         except TimeoutError:
             self._door.handle_timer(max(deadline, self._clock.monotonic()))
-            await self._answer()
+            with suppress(OSError):
+                await self._answer()
         except OSError:
             self._door.close()
         for event in self._door.events():
@@ -155,7 +155,7 @@ class Visit:
         before, now = self._door.wrong_answers, self._clock.monotonic()
         is_proven = self._door.prove(password, now)
         if self._door.wrong_answers > before:
-            self._doorway.failures.failed(self._peer.rpartition(":")[0], now)
+            self._note_failure(self._peer.rpartition(":")[0], now)
         if not is_proven or account is None:
             return
         try:
@@ -168,6 +168,13 @@ class Visit:
                 refused,
                 extra={"action": "client_refused"},
             )
+
+    def _note_failure(self, host: str, now: float) -> None:
+        """Count a wrong password; told once when the address is not heard any more, for it may come every second."""
+        failures = self._doorway.failures
+        failures.failed(host, now)
+        if failures.wait_for(host, now):
+            logger.warning("clients of %s failed too often", host, extra={"action": "door_closed"})
 
     async def _let_in(self, account: Account, path: str) -> None:
         host = self._peer.rpartition(":")[0]

@@ -31,15 +31,6 @@ class _Half(asyncio.Protocol):
     def __init__(self) -> None:
         self.other: _Half | None = None
         self.transport: asyncio.Transport | None = None
-        self._early = bytearray()
-        "What came before the other half was there; a client waits for our first answer, so it is little."
-
-    def join(self, other: "_Half") -> None:
-        """Pass on to `other` what comes, and what has come."""
-        self.other = other
-        if self._early and other.transport is not None:
-            other.transport.write(bytes(self._early))
-        self._early.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -48,8 +39,6 @@ class _Half(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.other is not None and self.other.transport is not None:
             self.other.transport.write(data)
-        else:
-            self._early += data
 
     def pause_writing(self) -> None:
         if self.other is not None and self.other.transport is not None:
@@ -75,6 +64,9 @@ class _Encrypted(_Half):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.transport is not None:
+            # Until the other half is there nothing is read, so nothing piles up here.
+            self.transport.pause_reading()
         self._arrived(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,9 +130,9 @@ class TlsFront:
             transport.abort()
             return
         ours.setblocking(False)
+        plain.other, client.other = client, plain
         await asyncio.get_running_loop().connect_accepted_socket(lambda: plain, ours)
-        plain.join(client)
-        client.join(plain)
+        plain.resume_writing()
         await self._receive(theirs, address[:2])
 
 

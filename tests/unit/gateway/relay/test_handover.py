@@ -1,5 +1,6 @@
 """Accepted connections cross to another process's hands, whole or not at all."""
 
+import resource
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def reader(number: int) -> ServeReader:
 async def test_a_connection_arrives_with_its_order_and_can_be_used(
     way: tuple[socket.socket, socket.socket],
 ) -> None:
-    taken: list[tuple[ServeReader, socket.socket]] = []
+    taken: list[tuple[ServeReader, socket.socket | None]] = []
     receiver = Receiver(way[1], lambda *one: taken.append(one))
     client, accepted = socket.socketpair()
     with client:
@@ -35,6 +36,7 @@ async def test_a_connection_arrives_with_its_order_and_can_be_used(
         accepted.close()
         await eventually(lambda: bool(taken), what="the connection")
         order, connection = taken[0]
+        assert connection is not None
         with connection:
             assert order == reader(1)
             client.sendall(b"hello")
@@ -45,17 +47,39 @@ async def test_a_connection_arrives_with_its_order_and_can_be_used(
 async def test_what_is_no_handover_is_thrown_away_and_the_next_one_arrives(
     way: tuple[socket.socket, socket.socket],
 ) -> None:
-    taken: list[tuple[ServeReader, socket.socket]] = []
+    taken: list[tuple[ServeReader, socket.socket | None]] = []
     receiver = Receiver(way[1], lambda *one: taken.append(one))
     client, accepted = socket.socketpair()
     with client, accepted:
         way[0].send(encode(Shutdown()))
-        way[0].send(encode(reader(1)))
         socket.send_fds(way[0], [b"nonsense"], [accepted.fileno()])
         assert hand_over(way[0], reader(2), accepted)
         await eventually(lambda: bool(taken), what="the connection")
-    with taken[0][1]:
-        assert [order.reader_id for order, _ in taken] == [2]
+    order, connection = taken[0]
+    assert connection is not None
+    with connection:
+        assert order == reader(2)
+    receiver.close()
+
+
+async def test_an_order_whose_descriptor_the_kernel_could_not_give_is_told_so_that_nobody_counts_it(
+    way: tuple[socket.socket, socket.socket],
+) -> None:
+    taken: list[tuple[ServeReader, socket.socket | None]] = []
+    receiver = Receiver(way[1], lambda *one: taken.append(one))
+    client, accepted = socket.socketpair()
+    with client, accepted:
+        # The lowest number that is free: the kernel can give none, and delivers the packet alone.
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert hand_over(way[0], reader(1), accepted)
+        with socket.socket() as free:
+            lowest = free.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            await eventually(lambda: bool(taken), what="the order")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert taken == [(reader(1), None)]
     receiver.close()
 
 
