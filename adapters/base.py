@@ -27,7 +27,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class TlsPolicy:
-    """How an RTSPS peer proves itself."""
+    """How a peer proves itself over TLS (RTSPS, HTTPS)."""
 
     pin_sha256: str | None = None
     "Lower-case hex SHA-256 of the peer's DER certificate; when set, nothing else is checked."
@@ -50,6 +50,29 @@ class RtspTarget:
     def url(self) -> str:
         """Return the URL; safe to log, it never holds a credential."""
         scheme = "rtsp" if self.tls is None else "rtsps"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}{self.path}"
+
+    @property
+    def peer(self) -> str:
+        """Return `host:port` for logs and errors."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class OnvifTarget:
+    """The address of an ONVIF device service without any credential in it."""
+
+    host: str
+    port: int
+    path: str = "/onvif/device_service"
+    tls: TlsPolicy | None = None
+    "None for plain `http://`."
+
+    @property
+    def url(self) -> str:
+        """Return the URL; safe to log, it never holds a credential."""
+        scheme = "http" if self.tls is None else "https"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}{self.path}"
 

@@ -8,6 +8,10 @@
     * `RemoteProtocolError` – the peer's bytes break the protocol
         * `MessageTooLarge` – the peer's message exceeds a documented bound
     * `RequestRefused` – a well-formed refusal (RTSP 4xx/5xx other than 401)
+        * `SoapFault` – the ONVIF device answered a SOAP fault other than one of the kinds below
+    * `NotOnvif` – something answers there, but it speaks no ONVIF
+    * `ClockRejected` – the device refuses our time stamps because its clock is too far from ours
+    * `AddressForbidden` – the peer sent us to an address outside what we may reach
     * `AuthenticationFailed` – our credential was refused; never retried by itself
     * `CredentialMissing` – the peer asks for a credential and we hold none for it
     * `WeakAuthentication` – the peer offers only a scheme we do not answer here (Basic without TLS)
@@ -101,6 +105,48 @@ class RequestRefused(AdapterError):
     def __init__(self, message: str, *, peer: str = "", status: int) -> None:
         super().__init__(message, peer=peer)
         self.status = status
+
+
+class SoapFault(RequestRefused):
+    """Raised when an ONVIF device answers a SOAP fault.
+
+    Attributes:
+        code: the innermost subcode, e.g. `NoProfile`; the fault's code when there is none.
+    """
+
+    cause = "fault"
+
+    def __init__(self, message: str, *, peer: str = "", status: int, code: str) -> None:
+        super().__init__(message, peer=peer, status=status)
+        self.code = code
+
+
+class NotOnvif(AdapterError):
+    """Raised when what answers at an address speaks no ONVIF: a web page, a printer, another protocol."""
+
+    cause = "not_onvif"
+    retryable = False
+
+
+class ClockRejected(AdapterError):
+    """Raised when a device refuses our time stamps and its own clock could not be learned.
+
+    Attributes:
+        offset: seconds that its clock is ahead of ours, or None when it would not tell.
+    """
+
+    cause = "clock"
+
+    def __init__(self, message: str, *, peer: str = "", offset: float | None) -> None:
+        super().__init__(message, peer=peer)
+        self.offset = offset
+
+
+class AddressForbidden(AdapterError):
+    """Raised when a peer names an address that we may not reach (outside the authorised networks, loopback, …)."""
+
+    cause = "address_forbidden"
+    retryable = False
 
 
 class AuthenticationFailed(AdapterError):

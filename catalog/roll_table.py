@@ -13,7 +13,6 @@ from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
-from xml.etree.ElementTree import ParseError
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
@@ -124,7 +123,7 @@ def _read_xlsx(data: bytes) -> Iterator[TableRow]:
     except (
         zipfile.BadZipFile,
         InvalidFileException,
-        ParseError,
+        SyntaxError,  # broken XML: openpyxl reads with ElementTree, or with lxml where that is installed
         EOFError,
         OSError,
         KeyError,

@@ -281,6 +281,13 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "stream_changed": ("码流变化，重新接入", "the stream changed and is begun anew"),
     "message_too_large": ("消息过大", "message too large"),
     "refused": ("设备拒绝", "refused by the device"),
+    "fault": ("ONVIF 设备报错", "the ONVIF device answers a fault"),
+    "not_onvif": ("对端不是 ONVIF 设备", "no ONVIF there"),
+    "clock": ("设备时钟偏差过大", "the device's clock is too far off"),
+    "address_forbidden": (
+        "设备指向未授权的地址",
+        "the device points to an address outside the authorised networks",
+    ),
     "weak_authentication": ("认证方式过弱", "authentication too weak"),
     "tls_pin_mismatch": ("证书不符", "certificate is not the pinned one"),
     "tls_untrusted": ("证书不受信任", "certificate not trusted"),

@@ -150,9 +150,10 @@ async def test_the_platform_counts_the_pictures_that_arrive(codec: str) -> None:
         ended = await read_until(process, "stream ended")
     found = re.search(rf"stream ended /muster/{CODE} frames=(\d+) key_frames=(\d+)", ended)
     assert found, ended
-    # The parser holds the last picture until the next begins, and a hasty end may lose a few more.
-    assert int(found.group(1)) in range(40, 51)
+    # Pictures are counted, not packets, and none twice. How many of the last group still pass the
+    # parser before the pusher's TEARDOWN closes its pipeline is up to the machine; both key frames do.
     assert int(found.group(2)) == 2
+    assert int(found.group(1)) in range(26, 51)
 
 
 async def test_the_platform_takes_a_stream_again_after_its_pusher_was_killed() -> None:

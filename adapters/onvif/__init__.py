@@ -1,0 +1,1 @@
+"""ONVIF: WS-Discovery, and the client that interrogates and turns devices."""
