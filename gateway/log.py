@@ -104,6 +104,8 @@ def configure_logging(level: str, form: Literal["json", "console"], stream: Text
     root.setLevel(level.upper())
     # Requests are in the access log, with who and why; the library's own line a request adds nothing.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # It logs a traceback for each field of a device that it cannot read; the client tells such a device's faults.
+    logging.getLogger("zeep").setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.base import Credential, RtspTarget, Transport
+from adapters.digest import Authenticator, choose_challenge, parse_challenges
 from adapters.errors import AuthenticationFailed, CredentialMissing, RemoteProtocolError
-from adapters.rtsp.digest import Authenticator, choose_challenge, parse_challenges
 from adapters.rtsp.message import Headers, Request, Response
 from adapters.rtsp.quirks import Leniency, Quirk
 from catalog.model.secret import MASK

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from adapters.digest import hash_of, parse_challenges, wire_text
 from adapters.errors import RemoteProtocolError, WeakAuthentication
-from adapters.rtsp.digest import hash_of, parse_challenges, wire_text
 from adapters.rtsp.message import Request
 from adapters.rtsp.quirks import Leniency, Quirk
 from adapters.rtsp.resource import Resource

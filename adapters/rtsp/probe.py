@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from adapters.base import Credential, RtspTarget, StreamInfo
+from adapters.digest import parse_challenges
 from adapters.errors import AdapterError, PeerTimeout
-from adapters.rtsp.digest import parse_challenges
 from adapters.rtsp.exchange import Exchange, SessionOptions
 from adapters.rtsp.message import Request, Response
 from adapters.rtsp.quirks import Leniency

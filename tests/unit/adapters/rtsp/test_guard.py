@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.digest import choose_challenge, parse_challenges
 from adapters.errors import RemoteProtocolError, WeakAuthentication
-from adapters.rtsp.digest import choose_challenge, parse_challenges
 from adapters.rtsp.guard import MAX_SPENT, Authorization, Guard, Nonces, Verdict, parse_authorization
 from adapters.rtsp.message import Request
 from adapters.rtsp.quirks import EVERY_QUIRK, Leniency, Quirk

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import Credential
+from adapters.digest import Authenticator, Challenge, choose_challenge, parse_challenges
 from adapters.errors import RemoteProtocolError, WeakAuthentication
-from adapters.rtsp.digest import Authenticator, Challenge, choose_challenge, parse_challenges
 from catalog.model.secret import Secret
 
 MUFASA = Credential("Mufasa", Secret("Circle of Life"))

@@ -1,4 +1,4 @@
-"""Answer RTSP authentication challenges: Digest (RFC 7616, RFC 2617, RFC 2069) and Basic, sans-IO."""
+"""Answer authentication challenges of HTTP and RTSP: Digest (RFC 7616, RFC 2617, RFC 2069) and Basic, sans-IO."""
 
 import base64
 import hashlib
