@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NewType
 
 from catalog.model.secret import Secret
+from catalog.model.sighting import DEVICE_SERVICE
 
 SourceKey = NewType("SourceKey", int)
 """The catalog's `source_id`; a stream never changes it on its way."""
@@ -65,7 +66,7 @@ class OnvifTarget:
 
     host: str
     port: int
-    path: str = "/onvif/device_service"
+    path: str = DEVICE_SERVICE
     tls: TlsPolicy | None = None
     "None for plain `http://`."
 

@@ -16,6 +16,7 @@ from asyncpg import Record
 from catalog.database import Database, Transaction
 from catalog.jurisdictions import Jurisdictions
 from catalog.model.codes import CivilCode
+from catalog.model.sighting import DEVICE_SERVICE
 from catalog.reading import LOCAL
 from catalog.roll_row import RollRow
 
@@ -270,7 +271,7 @@ def _location_grounds(jurisdictions: Jurisdictions) -> list[str]:
 
 def _staged(rows: Sequence[RollRow]) -> Iterator[tuple[object, ...]]:
     for row in rows:
-        protocol = None if row.host is None else "rtsps" if row.port == RTSPS_PORT else "rtsp"
+        protocol, path = _way(row)
         yield (
             row.row,
             row.key,
@@ -286,7 +287,7 @@ def _staged(rows: Sequence[RollRow]) -> Iterator[tuple[object, ...]]:
             protocol,
             row.host,
             row.port,
-            None if row.host is None else row.rtsp_path or "/",
+            path,
             row.mac,
             row.serial,
             row.credential_ref,
@@ -295,6 +296,15 @@ def _staged(rows: Sequence[RollRow]) -> Iterator[tuple[object, ...]]:
             row.address_attested,
             row.rejected_by,
         )
+
+
+def _way(row: RollRow) -> tuple[str | None, str | None]:
+    """Return protocol and path of a row's address; an attested host without a path is an ONVIF device's."""
+    if row.host is None:
+        return None, None
+    if row.address_attested and row.rtsp_path is None:
+        return "onvif", DEVICE_SERVICE
+    return "rtsps" if row.port == RTSPS_PORT else "rtsp", row.rtsp_path or "/"
 
 
 def _field_changes(record: Record) -> tuple[FieldChange, ...]:

@@ -45,6 +45,7 @@ from catalog.roll_person import UNIT_KINDS, UnitKind, looks_like_a_person
 from catalog.roll_problem import Problems, quoted
 
 RTSP_PORT: Final = 554
+ONVIF_PORT: Final = 80
 GB_KEY: Final = "gb:"
 ROW_KEY: Final = "row:"
 
@@ -349,16 +350,24 @@ def _complete_address(reader: _Cells, values: Mapping[str, object]) -> _Address:
         for column in ("port", "rtsp_path", "credential_ref"):
             if values[column] is not None:
                 reader.note(column, "host_missing", "缺少主机地址", "needs a host in the same row")
-    if is_attested and (host is None or path is None):
+    if is_attested and host is None:
         reader.note(
             "address_attested",
             "attested_without_address",
-            "确认地址需要主机地址和RTSP路径",
-            "attesting an address needs host and rtsp_path",
+            "确认地址需要主机地址",
+            "attesting an address needs host",
         )
+    if is_attested and path is None and port == RTSP_PORT:
+        reader.note(
+            "address_attested",
+            "attested_without_address",
+            "确认RTSP地址需要RTSP路径；由ONVIF得知路径时请不填端口",
+            "attesting an RTSP address needs rtsp_path; leave the port out when ONVIF shall tell the path",
+        )
+    usual_port = ONVIF_PORT if is_attested and path is None else RTSP_PORT
     return _Address(
         host=host if isinstance(host, str) else None,
-        port=port if isinstance(port, int) else RTSP_PORT if host else None,
+        port=port if isinstance(port, int) else usual_port if host else None,
         rtsp_path=path if isinstance(path, str) else None,
         credential_ref=reference if isinstance(reference, str) else None,
         is_attested=is_attested,

@@ -13,7 +13,7 @@ from catalog.database import Database, Transaction
 from catalog.errors import CatalogError
 from catalog.model.display import Lifecycle
 from catalog.model.profile import Bilingual
-from catalog.model.sighting import Protocol, SightingState
+from catalog.model.sighting import DEVICE_SERVICE, Protocol, SightingState
 from catalog.model.sighting_states import DecisionRefused, SightingEvent, after
 from catalog.sightings import join_reason
 from catalog.sources import NewEndpoint, SourceUnknown
@@ -56,6 +56,8 @@ class _Stored:
     source_id: int | None
     match_rule: str | None
     match_reason: str | None
+    path: str | None
+    "What the device said of the path of its service."
 
     @property
     def address(self) -> tuple[str, str, int]:
@@ -176,6 +178,7 @@ async def _locked(transaction: Transaction, sighting_id: int) -> _Stored:
         source_id=row["source_id"],
         match_rule=row["match_rule"],
         match_reason=row["match_reason"],
+        path=row["path"],
     )
 
 
@@ -215,7 +218,8 @@ async def _known_paths(transaction: Transaction, stored: _Stored, source_id: int
     """Return every path the source has at this address, else the one it is most likely to have here."""
     rows = await transaction.fetch("sighting_source_paths", source_id, *stored.address)
     here = [row["path"] for row in rows if row["is_here"]]
-    return here or [row["path"] for row in rows[:1]] or ["/"]
+    told = stored.path or (DEVICE_SERVICE if stored.protocol is Protocol.ONVIF else "/")
+    return here or [row["path"] for row in rows[:1]] or [told]
 
 
 async def _decide(

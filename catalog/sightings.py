@@ -43,7 +43,7 @@ class Recorded:
     state: SightingState
     match: Match | None
     contacts: tuple[int, ...]
-    "Sources that a person attested at this address, when nothing speaks against it: the device was in contact."
+    "Sources that a person attested at this address, when nothing speaks against it: that device was seen."
 
 
 def join_reason(reason: Bilingual) -> str:
@@ -208,13 +208,12 @@ class _Roll:
         """Return the sources that answered: attested at this very address, without any doubt."""
         if found is None or found.needs_confirmation or state is SightingState.REFUSED:
             return ()
-        is_attested_here = RULES[Rule.ATTESTED_ADDRESS]
         return tuple(
             candidate.source_id
             for candidate in sorted(self.near(sighting), key=lambda each: each.source_id)
             if candidate.source_id in found.candidates
             and candidate.source_id not in self._rejected
-            and is_attested_here(sighting, candidate)
+            and any(RULES[rule](sighting, candidate) for rule in (Rule.ATTESTED_ADDRESS, Rule.ATTESTED_HOST))
         )
 
 
@@ -240,7 +239,7 @@ async def _upsert(
                 found.source_id if found else None,
                 found.rule.value if found else None,
                 join_reason(found.reason) if found else None,
-                json.dumps({"candidates": list(found.candidates)} if found else {}),
+                json.dumps({**each.detail, **({"candidates": list(found.candidates)} if found else {})}),
             )
         )
     columns = [list(column) for column in zip(*rows, strict=True)]

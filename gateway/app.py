@@ -13,6 +13,7 @@ from typing import Final
 
 import uvloop
 
+from adapters.onvif.client import OnvifClients
 from adapters.rtsp.client import probe
 from catalog.database import Database
 from catalog.errors import CatalogError, DatabaseAway
@@ -23,7 +24,7 @@ from gateway.api.services import ApiServices
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, split_host_port
 from gateway.descriptors import raise_file_limit
-from gateway.desks import CredentialTrials, OnDemandRelays, SourceCodes, Viewing
+from gateway.desks import CredentialTrials, OnDemandRelays, OnvifDevicesDesk, SourceCodes, Viewing
 from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
@@ -31,6 +32,10 @@ from gateway.enrolment.specs import SpecBuilder
 from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
+from gateway.onvif.announcements import AnnouncementRules, Announcements, Surroundings
+from gateway.onvif.devices import OnvifDevices
+from gateway.onvif.interrogation import Interrogation, InterrogationRules
+from gateway.onvif.ptz_desk import PtzDesk
 from gateway.opening import muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
@@ -107,8 +112,14 @@ class Gateway:
         await self._status.start()
         try:
             workers = self._config.relay.workers or None
-            async with RelayManager(self._clock, workers=workers) as relays:
-                await self._run_all(relays, stop)
+            onvif = self._config.onvif
+            async with (
+                RelayManager(self._clock, workers=workers) as relays,
+                OnvifClients(
+                    self._clock, concurrency=2 * onvif.concurrency, timeout=onvif.timeout
+                ) as onvif_clients,
+            ):
+                await self._run_all(relays, onvif_clients, stop)
         finally:
             # Whatever was known is stored; an open outage ends this wait, and the next start says it was unknown.
             try:
@@ -119,10 +130,11 @@ class Gateway:
                     "the last status was not stored: %s", error, extra={"action": "status_unstored"}
                 )
 
-    async def _run_all(self, relays: RelayManager, stop: asyncio.Event) -> None:
+    async def _run_all(self, relays: RelayManager, onvif_clients: OnvifClients, stop: asyncio.Event) -> None:
         config = self._config
         specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media)
-        paths = OwnPaths(self._clock, LinuxKernel())
+        kernel = LinuxKernel()
+        paths = OwnPaths(self._clock, kernel)
         enrolment = Enrolment(
             Outside(self._database, relays, self._status, self._clock, paths),
             config.gateway.id,
@@ -141,6 +153,24 @@ class Gateway:
         discovery = Discovery(
             self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
         )
+        devices = OnvifDevices(self._database, config.gateway.id, onvif_clients, self._vault, self._clock)
+        interrogation = Interrogation(
+            self._database,
+            config.gateway.id,
+            devices,
+            self._status,
+            self._clock,
+            InterrogationRules(
+                config.onvif.interrogate_interval, config.onvif.concurrency, config.onvif.clock_tolerance
+            ),
+        )
+        announcements = Announcements(
+            Surroundings(self._database, self._clock, self._status, kernel.own_addresses, interrogation.wake),
+            AnnouncementRules(
+                config.onvif.interfaces, config.onvif.probe_interval, config.onvif.unicast_rate
+            ),
+        )
+        ptz = PtzDesk(self._database, devices, self._clock)
         on_demand = OnDemandRelays(enrolment, config.relay.idle_stop)
         grants, codes = Grants(), SourceCodes(self._status)
         services = ApiServices(
@@ -155,6 +185,7 @@ class Gateway:
             budget=enrolment,
             sweeps=discovery,
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
+            onvif_desk=OnvifDevicesDesk(devices, interrogation, ptz) if config.onvif.enabled else None,
             view_desk=(
                 Viewing(grants, codes, config.rtsp_server, self._clock) if config.rtsp_server.is_on else None
             ),
@@ -178,9 +209,15 @@ class Gateway:
             "probes": prober.run,
             "enrolment": enrolment.run,
             "discovery": discovery.run,
-            "catalog changes": lambda: self._follow_changes(enrolment),
+            "catalog changes": lambda: self._follow_changes(enrolment, interrogation),
             "partitions": self._make_partitions,
         }
+        if config.onvif.enabled:
+            works |= {
+                "onvif devices": interrogation.run,
+                "onvif announcements": announcements.run,
+                "ptz": ptz.run,
+            }
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)
@@ -273,7 +310,7 @@ class Gateway:
                 self._status.conclude(await own_network.judge_suspicion())
             await self._clock.sleep(pause)
 
-    async def _follow_changes(self, enrolment: Enrolment) -> None:
+    async def _follow_changes(self, enrolment: Enrolment, interrogation: Interrogation) -> None:
         """Take in what people change in the catalog, by whatever program."""
         try:
             async with listen(self._database, "muster_changed") as changes:
@@ -283,6 +320,7 @@ class Gateway:
                     if table in ("source", "jurisdiction"):
                         await self._status.reload()
                     enrolment.reload()
+                    interrogation.wake()
         except DatabaseAway as error:
             logger.warning("changes are not heard: %s", error, extra={"action": "changes_unheard"})
 

@@ -64,6 +64,14 @@ def split_host_port(text: str) -> tuple[str, int]:
     return match.group(1) or match.group(2), port
 
 
+def _own_address(text: str) -> str:
+    """Check that `text` is an IPv4 address; WS-Discovery is heard on an interface by its address."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("write an IPv4 address of this machine, not an interface's name") from None
+
+
 def _items(value: object) -> object:
     """Let the environment write a list as `a, b`."""
     if isinstance(value, str):
@@ -74,6 +82,7 @@ def _items(value: object) -> object:
 FilePath = Annotated[Path, BeforeValidator(_absolute)]
 OptionalFilePath = Annotated[Path | None, BeforeValidator(_absolute)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+OwnAddress = Annotated[str, AfterValidator(_own_address)]
 Reference = Annotated[str, AfterValidator(_reference)]
 HiddenText = Annotated[
     Secret,
@@ -321,6 +330,26 @@ class DiscoveryConfig(Section):
     "Days after which what matched nothing is forgotten."
 
 
+class OnvifConfig(Section):
+    """ONVIF: cameras that announce themselves, and what they are asked; in authorised networks only."""
+
+    enabled: bool = True
+    interfaces: Annotated[tuple[OwnAddress, ...], BeforeValidator(_items)] = ()
+    "Our own IPv4 addresses on whose networks is listened and asked; empty = each that lies in an authorised network."
+    probe_interval: float = Field(default=60.0, ge=5, le=86_400)
+    "Between two multicast Probes."
+    unicast_rate: float = Field(default=100.0, gt=0, le=1000)
+    "Unicast Probes a second, of sweeps and in answer to announcements."
+    interrogate_interval: float = Field(default=3600.0, ge=10, le=604_800)
+    "Between two interrogations of a device."
+    concurrency: int = Field(default=16, ge=1, le=256)
+    "Devices interrogated at once."
+    timeout: float = Field(default=10.0, gt=0, le=60)
+    "For one request."
+    clock_tolerance: float = Field(default=60.0, ge=5, le=86_400)
+    "A device whose clock is further off is degraded."
+
+
 class LogConfig(Section):
     """What is logged and how it is written."""
 
@@ -348,6 +377,7 @@ class Config(BaseModel):
     relay: RelayConfig = RelayConfig()
     rtsp_server: RtspServerConfig = RtspServerConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
+    onvif: OnvifConfig = OnvifConfig()
     log: LogConfig = LogConfig()
     credentials: CredentialsConfig = CredentialsConfig()
 

@@ -14,6 +14,9 @@ from gateway.clock import Clock
 from gateway.config import RtspServerConfig
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
+from gateway.onvif.devices import OnvifDevices
+from gateway.onvif.interrogation import Interrogation
+from gateway.onvif.ptz_desk import PtzCommand, PtzDesk, PtzView
 from gateway.relay.limits import Shortage
 from gateway.serving.grants import Grant, Grants, Viewer
 
@@ -59,6 +62,28 @@ class CredentialTrials:
     async def try_credential(self, ref: str) -> Sequence[tuple[str, str]]:
         """Return address and outcome of each device tried."""
         return await try_credential(self.database, self.vault, self.gateway_id, ref, at=self.clock.now())
+
+
+@dataclass(frozen=True)
+class OnvifDevicesDesk:
+    """Asks and turns ONVIF devices for the API."""
+
+    devices: OnvifDevices
+    interrogation: Interrogation
+    ptz: PtzDesk
+
+    async def interrogate(self, source_id: int) -> None:
+        """Interrogate the device of a source now; raises `NoDevice`."""
+        device, _ = await self.devices.of_source(source_id)
+        await self.interrogation.interrogate(device)
+
+    async def ptz_view(self, source_id: int) -> PtzView:
+        """Return where the camera looks; raises `NoDevice` and `AdapterError`."""
+        return await self.ptz.view(source_id)
+
+    async def turn(self, source_id: int, command: PtzCommand, *, person: str, purpose: str) -> object:
+        """Carry a command out; raises as `PtzDesk.command`."""
+        return await self.ptz.command(source_id, command, person=person, purpose=purpose)
 
 
 class Codes(Protocol):

@@ -186,12 +186,13 @@ class RollLine:
     """A row of a roll, as far as tests vary it."""
 
     code: str
-    port: int
+    port: int | str
     path: str = "/stream"
     credential_ref: str = ""
     location_type: str = "entrance"
     attested: str = "yes"
     host: str = "127.0.0.1"
+    serial: str = ""
 
 
 HEADINGS = (
@@ -204,7 +205,7 @@ def roll_text(lines: Sequence[RollLine]) -> str:
     """Return a roll as CSV; each line is a site of its own."""
     rows = [
         f"单位{line.code[-3:]},系统,场所{line.code[-3:]},WX8_07,{line.location_type},990102,{line.code},{line.host},"
-        f"{line.port},{line.path},,,{line.credential_ref},2026-06-30,WX-21.2,{line.attested}"
+        f"{line.port},{line.path},,{line.serial},{line.credential_ref},2026-06-30,WX-21.2,{line.attested}"
         for line in lines
     ]
     return "\n".join([HEADINGS, *rows, ""])

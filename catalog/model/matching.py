@@ -2,7 +2,8 @@
 
 The first rule that fits any source decides. An identity (code, MAC, serial number) or an address that a person
 attested decides alone; an address by itself only proposes, because addresses are re-used and a proposal costs
-one look while a mistake costs another camera's picture (promise 5).
+one look while a mistake costs another camera's picture (promise 5). So does an identity that a device only claims:
+whoever can send a datagram could claim another's, and would be sent its password's digest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ class Rule(StrEnum):
     SERIAL = "serial"
     ATTESTED_ADDRESS = "attested_address"
     "Protocol, host and port of an endpoint that a person confirmed."
+    ATTESTED_HOST = "attested_host"
+    "An ONVIF device at the host of an endpoint that a person confirmed for this source."
     ADDRESS = "address"
     "Protocol, host and port as the roll or an operator wrote them, not attested."
     HOST = "host"
@@ -86,6 +89,13 @@ def _at(sighting: Sighting, address: RollAddress) -> bool:
     return (address.protocol, address.host, address.port) == here
 
 
+def _at_attested_host(sighting: Sighting, candidate: Candidate) -> bool:
+    # ONVIF alone: one camera has its device service and its streams on different ports of one address.
+    return sighting.protocol is Protocol.ONVIF and any(
+        address.is_attested and address.host == sighting.host for address in candidate.addresses
+    )
+
+
 RULES: Final[Mapping[Rule, Callable[[Sighting, Candidate], bool]]] = MappingProxyType(
     {
         Rule.GB_ID: lambda seen, of: seen.gb_id is not None and seen.gb_id == of.gb_id,
@@ -94,6 +104,7 @@ RULES: Final[Mapping[Rule, Callable[[Sighting, Candidate], bool]]] = MappingProx
         ),
         Rule.SERIAL: _fits_serial,
         Rule.ATTESTED_ADDRESS: lambda seen, of: any(a.is_attested and _at(seen, a) for a in of.addresses),
+        Rule.ATTESTED_HOST: _at_attested_host,
         Rule.ADDRESS: lambda seen, of: any(_at(seen, a) for a in of.addresses),
         Rule.HOST: lambda seen, of: any(a.host == seen.host for a in of.addresses),
     }
@@ -101,12 +112,17 @@ RULES: Final[Mapping[Rule, Callable[[Sighting, Candidate], bool]]] = MappingProx
 """The rules in their order of rank."""
 
 _PROPOSALS: Final = frozenset({Rule.ADDRESS, Rule.HOST})
+_IDENTITIES: Final = frozenset({Rule.GB_ID, Rule.MAC, Rule.SERIAL})
 _SAYS: Final[Mapping[Rule, tuple[str, str]]] = MappingProxyType(
     {
         Rule.GB_ID: ("国标编码与名册一致", "its GB/T 28181 code is in the roll"),
         Rule.MAC: ("MAC 地址与名册一致", "its MAC address is in the roll"),
         Rule.SERIAL: ("序列号与名册一致", "its serial number is in the roll"),
         Rule.ATTESTED_ADDRESS: ("地址已由人员确认", "a person attested this address"),
+        Rule.ATTESTED_HOST: (
+            "该主机地址已由人员确认，设备服务在另一端口",
+            "a person attested this host, and this is its ONVIF service",
+        ),
         Rule.ADDRESS: ("地址与名册一致，但未经确认", "its address is in the roll, but nobody attested it"),
         Rule.HOST: (
             "主机与名册一致，端口或协议不同",
@@ -125,11 +141,20 @@ def match(sighting: Sighting, candidates: Sequence[Candidate]) -> Match | None:
     different paths are the channels of one recorder, and what was seen is that recorder.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.source_id)
-    for rule, fits in RULES.items():
-        winners = [candidate for candidate in ordered if fits(sighting, candidate)]
+    for rule in _ranked(sighting):
+        winners = [candidate for candidate in ordered if RULES[rule](sighting, candidate)]
         if winners:
             return _decide(sighting, rule, winners, ordered)
     return None
+
+
+def _ranked(sighting: Sighting) -> list[Rule]:
+    """Return the rules in the order that counts for `sighting`: what is only claimed comes after what was attested."""
+    if not sighting.is_claimed:
+        return list(RULES)
+    return [rule for rule in RULES if rule not in _IDENTITIES | _PROPOSALS] + [
+        rule for rule in RULES if rule in _IDENTITIES | _PROPOSALS
+    ]
 
 
 def _decide(sighting: Sighting, rule: Rule, winners: list[Candidate], ordered: list[Candidate]) -> Match:
@@ -141,6 +166,8 @@ def _decide(sighting: Sighting, rule: Rule, winners: list[Candidate], ordered: l
         zh, en = f"{zh}（同一录像设备的通道）", f"{en} (channels of one recorder)"
     elif len(winners) > 1:
         doubts.append(Bilingual("不止一个信源符合", "more than one source fits"))
+    if rule in _IDENTITIES and sighting.is_claimed:
+        doubts.append(Bilingual("标识为设备自称，未经验证", "the device only claims it in an announcement"))
     if rule in _PROPOSALS:
         doubts.append(Bilingual("仅凭地址不能认定", "an address alone proves nothing"))
     if doubts:
@@ -167,7 +194,8 @@ def _doubts(sighting: Sighting, rule: Rule, winner: Candidate, ordered: list[Can
             doubts.append(
                 Bilingual(f"{zh}与 {winner.label} 的登记不符", f"the {en} is not that of {winner.label}")
             )
-    later = list(RULES)[list(RULES).index(rule) + 1 :]
+    ranked = _ranked(sighting)
+    later = ranked[ranked.index(rule) + 1 :]
     for other in later:
         if other in _PROPOSALS:
             continue

@@ -1,8 +1,13 @@
 """What a discovery saw at one address, and what of the roll it is compared with."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+DEVICE_SERVICE: Final = "/onvif/device_service"
+"""Path of an ONVIF device service where nothing else is known (ONVIF Core, 5.1)."""
 
 
 class Protocol(StrEnum):
@@ -39,3 +44,7 @@ class Sighting:
     "Lower-case, colon separated."
     serial: str | None = None
     gb_id: str | None = None
+    is_claimed: bool = False
+    "Whether MAC, serial number and code are the device's own unproven word, as in a WS-Discovery announcement."
+    detail: Mapping[str, object] = field(default_factory=dict)
+    "What else is known, as JSON values: `path` of the service, `scopes`, `endpoint` …"

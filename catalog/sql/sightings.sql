@@ -50,7 +50,8 @@ ON CONFLICT (protocol, host, port) DO UPDATE
        match_rule = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.match_rule ELSE excluded.match_rule END,
        match_reason = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.match_reason
                            ELSE excluded.match_reason END,
-       detail = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.detail ELSE excluded.detail END,
+       detail = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.detail
+                     ELSE (i.detail - 'candidates') || excluded.detail END,
        decided_at = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.decided_at END,
        decided_by = CASE WHEN excluded.state IN ('accepted', 'refused') THEN i.decided_by END
 RETURNING i.sighting_id, i.protocol, i.host, i.port, i.state;
@@ -58,7 +59,8 @@ RETURNING i.sighting_id, i.protocol, i.host, i.port, i.state;
 -- name: sighting_for_decision
 -- One sighting, locked until the transaction ends.
 -- $1: bigint, the sighting
-SELECT sighting_id, protocol, host, port, state, source_id, match_rule, match_reason, detail, decided_at, decided_by
+SELECT sighting_id, protocol, host, port, state, source_id, match_rule, match_reason, detail ->> 'path' AS path,
+       decided_at, decided_by
   FROM sighting WHERE sighting_id = $1 FOR UPDATE;
 
 -- name: sighting_decide
@@ -85,8 +87,8 @@ SELECT s.source_id, coalesce(s.name, s.gb_id, s.roll_key) AS label
  ORDER BY s.source_id LIMIT 1;
 
 -- name: sighting_confirm_endpoint
--- Attest that a source is reached at an address; the credential and transport are those that the source has already
--- for the same protocol. An attestation that stands is left alone, and so is the origin of an endpoint that was there:
+-- Attest that a source is reached at an address; the credential and transport are those that the source has already,
+-- for the same protocol before others, on the same host before others. An attestation that stands is left alone, and so is the origin of an endpoint that was there:
 -- the roll must find its own again.
 -- $1: bigint, the source; $2: text, protocol; $3: text, host; $4: int, port; $5: text, path; $6: timestamptz, now;
 -- $7: text, the person
@@ -95,8 +97,8 @@ INSERT INTO endpoint AS e (source_id, protocol, host, port, path, transport, cre
 SELECT $1::bigint, $2, $3, $4, $5, coalesce(like_it.transport, 'tcp'), like_it.credential_id, 'sighting',
        $6::timestamptz, $7, coalesce((SELECT max(priority) + 1 FROM endpoint WHERE source_id = $1), 0)
   FROM (SELECT) AS one
-  LEFT JOIN LATERAL (SELECT transport, credential_id FROM endpoint WHERE source_id = $1 AND protocol = $2
-                      ORDER BY (host = $3) DESC, (credential_id IS NULL), priority, endpoint_id LIMIT 1) AS like_it
+  LEFT JOIN LATERAL (SELECT transport, credential_id FROM endpoint WHERE source_id = $1
+                      ORDER BY (protocol = $2) DESC, (host = $3) DESC, (credential_id IS NULL), priority, endpoint_id LIMIT 1) AS like_it
          ON true
 ON CONFLICT (source_id, protocol, host, port, path) DO UPDATE
    SET confirmed_at = excluded.confirmed_at, confirmed_by = excluded.confirmed_by

@@ -36,6 +36,7 @@ class Code(StrEnum):
     LOG_FULL = "log_full"
     NOT_RUNNING = "not_running"
     RELAY_LIMIT = "relay_limit"
+    DEVICE_FAILED = "device_failed"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ KINDS: Final[Mapping[Code, Kind]] = {
     Code.LOG_FULL: Kind(503, "访问日志暂无法写入", "The access log cannot be written"),
     Code.NOT_RUNNING: Kind(503, "该功能当前未运行", "This part is not running"),
     Code.RELAY_LIMIT: Kind(503, "已达转发上限", "A limit of the relay is reached"),
+    Code.DEVICE_FAILED: Kind(502, "设备未按要求应答", "The device did not do it"),
 }
 
 

@@ -18,6 +18,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.discovery_plan import SweepRequest
 from gateway.metrics import Metrics
+from gateway.onvif.ptz_desk import PtzCommand, PtzView
 from gateway.relay.budget import Usage
 from gateway.relay.limits import Shortage
 from gateway.relay.placement import WorkerLoad
@@ -116,6 +117,25 @@ class CredentialDesk(Protocol):
         ...
 
 
+class OnvifDesk(Protocol):
+    """Asks and turns the ONVIF devices of sources (`gateway.desks.OnvifDevicesDesk`).
+
+    Every method raises `NoDevice` where a source has none that may be asked, `AdapterError` where it fails.
+    """
+
+    async def interrogate(self, source_id: int) -> None:
+        """Interrogate the device of a source now; what came of it is in the catalog."""
+        ...
+
+    async def ptz_view(self, source_id: int) -> PtzView:
+        """Return where the camera looks and its stored positions."""
+        ...
+
+    async def turn(self, source_id: int, command: PtzCommand, *, person: str, purpose: str) -> object:
+        """Carry a command out and note it; raises `Steered` and `TooManySteered` as well."""
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything that the API and the operator's page work with; made by the composition root."""
@@ -134,6 +154,8 @@ class ApiServices:
     credential_desk: CredentialDesk | None = None
     view_desk: ViewDesk | None = None
     "None while nobody may pull from us."
+    onvif_desk: OnvifDesk | None = None
+    "None while ONVIF is switched off."
     reports: Reports = field(init=False)
     tokens: Tokens = field(init=False)
     authentication: Authentication = field(init=False)

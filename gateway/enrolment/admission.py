@@ -40,6 +40,8 @@ class Hindrance(StrEnum):
     NETWORK_NOT_AUTHORISED = "network_not_authorised"
     CREDENTIAL_MISSING = "credential_missing"
     AUTHENTICATION_FAILED = "authentication_failed"
+    STREAM_UNKNOWN = "stream_unknown"
+    "Its ONVIF device is known and may be asked, but has not told its stream yet."
     OWN_NETWORK_DOWN = "own_network_down"
 
 
@@ -47,6 +49,7 @@ _NEARNESS: Final = (
     Hindrance.PROTOCOL_UNSUPPORTED,
     Hindrance.NOT_CONFIRMED,
     Hindrance.NETWORK_NOT_AUTHORISED,
+    Hindrance.STREAM_UNKNOWN,
     Hindrance.CREDENTIAL_MISSING,
     Hindrance.AUTHENTICATION_FAILED,
 )
@@ -133,7 +136,8 @@ def contactable(
     """
     if isinstance(judgement, Forbidden):
         return None
-    return next((e for e in plan.endpoints if _address_obstacle(e, networks, now) is None), None)
+    askable = (e for e in plan.endpoints if e.protocol is not Speech.ONVIF)
+    return next((e for e in askable if _address_obstacle(e, networks, now) is None), None)
 
 
 def _location_obstacle(judgement: LocationJudgement) -> Obstacle | None:
@@ -153,7 +157,7 @@ def _location_obstacle(judgement: LocationJudgement) -> Obstacle | None:
 
 
 def _address_obstacle(endpoint: EndpointPlan, networks: Networks, now: datetime) -> Hindrance | None:
-    if endpoint.protocol not in (Speech.RTSP, Speech.RTSPS):
+    if endpoint.protocol not in (Speech.RTSP, Speech.RTSPS, Speech.ONVIF):
         return Hindrance.PROTOCOL_UNSUPPORTED
     if not endpoint.is_confirmed:
         return Hindrance.NOT_CONFIRMED
@@ -168,6 +172,18 @@ def _endpoint_obstacle(
     hindrance = _address_obstacle(endpoint, networks, now)
     if hindrance is not None:
         return Obstacle(hindrance)
+    obstacle = _credential_obstacle(endpoint, resting, now)
+    if obstacle is None and endpoint.protocol is Speech.ONVIF:
+        # It is asked, not pulled: its stream gets an endpoint of its own.
+        return Obstacle(
+            Hindrance.AUTHENTICATION_FAILED if _is_refused(endpoint) else Hindrance.STREAM_UNKNOWN
+        )
+    return obstacle
+
+
+def _credential_obstacle(
+    endpoint: EndpointPlan, resting: dict[int, EndpointPlan], now: datetime
+) -> Obstacle | None:
     if endpoint.credential is None:
         return None
     if not endpoint.credential.is_stored:
@@ -188,10 +204,15 @@ def _refusal_obstacle(endpoint: EndpointPlan, refused: EndpointPlan, now: dateti
 
 
 def _resting_credentials(endpoints: Iterable[EndpointPlan]) -> dict[int, EndpointPlan]:
-    """Return for each credential that was refused in its present version the first endpoint that refused it."""
+    """Return for each credential that was refused in its present version the first endpoint that refused it.
+
+    An ONVIF service says nothing about streams: cameras keep other users for it, and its refusal is its own.
+    """
     found: dict[int, EndpointPlan] = {}
     for endpoint in endpoints:
-        if endpoint.credential is not None and _is_refused(endpoint):
+        if endpoint.credential is None or endpoint.protocol is Speech.ONVIF:
+            continue
+        if _is_refused(endpoint):
             found.setdefault(endpoint.credential.credential_id, endpoint)
     return found
 

@@ -1,19 +1,17 @@
 """Builds what a relay worker is asked to do. The one place where a stored credential is unlocked for a pull."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
-from adapters.base import Credential, RtspTarget, SourceKey, TlsPolicy, Transport
+from adapters.base import RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.credentials import Vault
-from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan, StoredCredential
+from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan
 from catalog.model.sighting import Protocol
 from catalog.sinks import Sink
 from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
+from gateway.unlocking import unlock
 
 PullKey = tuple[object, ...]
 """Equal for two pulls that would be asked for the same thing; holds no secret."""
-
-_COLUMN: Final = ("credential", "password_encrypted")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class SpecBuilder:
             source_id=SourceKey(plan.source_id),
             source_code=plan.code,
             target=target_of(endpoint),
-            credential=self._unlock(endpoint.credential),
+            credential=unlock(self.vault, endpoint.credential),
             transport=Transport(endpoint.transport),
             audio=plan.audio_enabled,
             allow_basic=plan.allow_basic,
@@ -64,15 +62,9 @@ class SpecBuilder:
         tls = TlsPolicy(pin_sha256=sink.tls_pin_sha256) if sink.tls else None
         return SinkSpec(
             target=RtspTarget(sink.host, sink.port, sink.path_of(code), tls),
-            credential=self._unlock(sink.credential),
+            credential=unlock(self.vault, sink.credential),
             allow_basic=sink.allow_basic,
         )
-
-    def _unlock(self, stored: StoredCredential | None) -> Credential | None:
-        if stored is None or stored.username is None or stored.password_encrypted is None:
-            return None
-        password = self.vault.decrypt(*_COLUMN, stored.credential_id, stored.password_encrypted)
-        return Credential(stored.username, password)
 
 
 def target_of(endpoint: EndpointPlan) -> RtspTarget:

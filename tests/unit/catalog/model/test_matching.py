@@ -212,3 +212,49 @@ def test_no_stronger_rule_fits_than_the_one_named(seen: Sighting, candidates: Se
     ]
     assert (found is None) == (not fitting)
     assert found is None or ranks.index(found.rule) == min(fitting)
+
+
+ONVIF_SEEN = Sighting(Protocol.ONVIF, "10.0.0.5", 80, NOW)
+
+
+def test_the_device_service_at_an_attested_host_is_that_camera() -> None:
+    found = match(ONVIF_SEEN, [candidate(1, ATTESTED), candidate(2, replace(ATTESTED, host="10.0.0.6"))])
+    assert found is not None
+    assert (found.source_id, found.rule, found.needs_confirmation) == (1, Rule.ATTESTED_HOST, False)
+    not_attested = match(ONVIF_SEEN, [candidate(1, HERE)])
+    assert not_attested is not None
+    assert (not_attested.rule, not_attested.needs_confirmation) == (Rule.HOST, True)
+
+
+def test_one_device_service_for_several_sources_needs_a_person() -> None:
+    found = match(ONVIF_SEEN, [candidate(1, ATTESTED), candidate(2, replace(ATTESTED, path="/2"))])
+    assert found is not None
+    assert (found.source_id, found.needs_confirmation, found.candidates) == (None, True, (1, 2))
+
+
+def test_a_claimed_identity_proposes_and_never_decides() -> None:
+    claimed = replace(ONVIF_SEEN, mac=MAC, serial="SN-0001", is_claimed=True)
+    for known in (candidate(1, mac=MAC), candidate(1, serial="SN-0001")):
+        found = match(claimed, [known])
+        assert found is not None
+        assert (found.source_id, found.needs_confirmation) == (1, True)
+        assert "only claims it" in found.reason.en
+
+
+def test_a_claimed_identity_does_not_hinder_the_attested_host_it_agrees_with() -> None:
+    claimed = replace(ONVIF_SEEN, mac=MAC, is_claimed=True)
+    agreeing = match(claimed, [candidate(1, ATTESTED, mac=MAC)])
+    assert agreeing is not None
+    assert (agreeing.source_id, agreeing.rule, agreeing.needs_confirmation) == (1, Rule.ATTESTED_HOST, False)
+    of_another = match(claimed, [candidate(1, ATTESTED), candidate(2, mac=MAC)])
+    assert of_another is not None
+    assert (of_another.source_id, of_another.needs_confirmation) == (1, True)
+    assert "camera 2" in of_another.reason.en
+
+
+def test_a_proven_identity_of_another_source_at_an_attested_host_needs_a_person() -> None:
+    proven = replace(ONVIF_SEEN, serial="SN-0001")
+    found = match(proven, [candidate(1, ATTESTED), candidate(2, serial="SN-0001")])
+    assert found is not None
+    assert (found.source_id, found.rule, found.needs_confirmation) == (2, Rule.SERIAL, True)
+    assert "camera 1" in found.reason.en

@@ -26,7 +26,7 @@ def decide(of: SourcePlan) -> Admission | Obstacle:
         (plan(location_type="toilet"), "location_forbidden"),
         (plan(location_type="other_privacy_area"), "location_needs_person"),
         (plan(relay_mode=RelayMode.OFF), "relay_off"),
-        (plan(7, endpoint(protocol=Protocol.ONVIF)), "protocol_unsupported"),
+        (plan(7, endpoint(protocol=Protocol.ONVIF)), "stream_unknown"),
         (plan(7, endpoint(protocol=Protocol.GB28181)), "protocol_unsupported"),
         (plan(7, endpoint(is_confirmed=False)), "not_confirmed"),
         (plan(7, endpoint(host="10.2.0.5")), "network_not_authorised"),

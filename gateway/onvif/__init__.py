@@ -1,0 +1,1 @@
+"""ONVIF in the gateway: who announces itself, who is asked what, and what that means for a source."""
