@@ -115,8 +115,10 @@ SELECT e.endpoint_id, e.host, e.port, e.path, e.tls_pin_sha256, e.confirmed_by,
 -- $1: bigint[], sources; $2: timestamptz[], when; $3: text[], kind; $4: text[], person or null; $5: text[], detail as JSON
 INSERT INTO device_event (source_id, at, kind, person, detail)
 SELECT t.source_id, t.at, t.kind, t.person, t.detail::jsonb
-  FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[]) AS t(source_id, at, kind, person, detail)
- WHERE EXISTS (SELECT FROM source s WHERE s.source_id = t.source_id);
+  FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
+       WITH ORDINALITY AS t(source_id, at, kind, person, detail, place)
+ WHERE EXISTS (SELECT FROM source s WHERE s.source_id = t.source_id)
+ ORDER BY t.place;
 
 -- name: device_event_recent
 -- The newest dated facts of a source.

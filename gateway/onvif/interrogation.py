@@ -9,7 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from adapters.errors import AdapterError
@@ -17,7 +17,8 @@ from adapters.onvif.report import DeviceReport
 from catalog.database import Database
 from catalog.errors import CatalogError, CredentialUnreadable
 from catalog.model.connectivity import DegradeReason
-from catalog.model.sighting import Protocol, Sighting, SightingState
+from catalog.model.sighting import Protocol as Speech
+from catalog.model.sighting import Sighting, SightingState
 from catalog.onvif_devices import (
     DUE_AT_ONCE,
     DeviceEvent,
@@ -37,7 +38,6 @@ from catalog.sources import clear_refusals, record_refusal
 from gateway.clock import Clock
 from gateway.onvif.devices import OnvifDevices
 from gateway.onvif.drift import changes, is_off, mac_at, one_lens, report_as_json
-from gateway.status import StatusService
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,22 @@ class InterrogationRules:
     "Seconds."
 
 
+class DeviceStatus(Protocol):
+    """What of the status an interrogation tells; `gateway.status.StatusService` is one. `at`: monotonic seconds."""
+
+    def seen(self, source_id: int, *, at: float) -> None:
+        """Take in contact with the device that is no connection."""
+        ...
+
+    def impaired(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason opened."""
+        ...
+
+    def restored(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
+        """Take in that a degrade reason closed."""
+        ...
+
+
 class Interrogation:
     """Interrogates for as long as `run` runs.
 
@@ -89,7 +105,7 @@ class Interrogation:
         database: Database,
         gateway_id: str,
         devices: OnvifDevices,
-        status: StatusService,
+        status: DeviceStatus,
         clock: Clock,
         rules: InterrogationRules,
     ) -> None:
@@ -240,7 +256,7 @@ class Interrogation:
     async def _identify(self, device: DueDevice, report: DeviceReport, now: datetime) -> Recorded:
         """Let the catalog judge the device by what it proved with the credential."""
         sighting = Sighting(
-            protocol=Protocol.ONVIF,
+            protocol=Speech.ONVIF,
             host=device.host,
             port=device.port,
             seen_at=now,
@@ -301,5 +317,5 @@ def _streams(report: DeviceReport, device: DueDevice) -> list[StreamAddress]:
         if not profile.encoding or not parts.port:
             continue
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        found.append(StreamAddress(Protocol(parts.scheme), device.host, parts.port, path))
+        found.append(StreamAddress(Speech(parts.scheme), device.host, parts.port, path))
     return found
