@@ -7,7 +7,7 @@ round, so that the last thing to happen is the last write of the status.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -15,16 +15,24 @@ import uvloop
 
 from adapters.onvif.client import OnvifClients
 from adapters.rtsp.client import probe
+from catalog.access import AccessLog
 from catalog.database import Database
 from catalog.errors import CatalogError, DatabaseAway
 from catalog.notifications import listen
 from catalog.observations import Observations, WriterReplaced
+from gateway.api.access_recorder import AccessRecorder
 from gateway.api.app import build_api, serve_api
 from gateway.api.services import ApiServices
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, split_host_port
 from gateway.descriptors import raise_file_limit
-from gateway.desks import CredentialTrials, OnDemandRelays, OnvifDevicesDesk, SourceCodes, Viewing
+from gateway.desks import (
+    CredentialTrials,
+    LivePictures,
+    OnDemandRelays,
+    SourceCodes,
+    Viewing,
+)
 from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
@@ -32,10 +40,8 @@ from gateway.enrolment.specs import SpecBuilder
 from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
-from gateway.onvif.announcements import AnnouncementRules, Announcements, Surroundings
-from gateway.onvif.devices import OnvifDevices
-from gateway.onvif.interrogation import Interrogation, InterrogationRules
-from gateway.onvif.ptz_desk import PtzDesk
+from gateway.onvif import service as onvif_service
+from gateway.onvif.service import OnvifService
 from gateway.opening import muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
@@ -45,9 +51,10 @@ from gateway.relay.spec import RelayBounds
 from gateway.selftest import OwnNetwork
 from gateway.serving.admission import Admission, ReaderLimits, StandingAccounts
 from gateway.serving.grants import Grants
-from gateway.serving.server import RtspServer, listening
+from gateway.serving.server import RtspServer, keep_wanted, listening
 from gateway.status import FlappingRule, StatusService
 from gateway.supervisor import keep_running
+from gateway.viewing.desk import ViewingDesk
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +140,7 @@ class Gateway:
     async def _run_all(self, relays: RelayManager, onvif_clients: OnvifClients, stop: asyncio.Event) -> None:
         config = self._config
         specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media)
-        kernel = LinuxKernel()
-        paths = OwnPaths(self._clock, kernel)
+        paths = OwnPaths(self._clock, LinuxKernel())
         enrolment = Enrolment(
             Outside(self._database, relays, self._status, self._clock, paths),
             config.gateway.id,
@@ -153,26 +159,26 @@ class Gateway:
         discovery = Discovery(
             self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
         )
-        devices = OnvifDevices(self._database, config.gateway.id, onvif_clients, self._vault, self._clock)
-        interrogation = Interrogation(
-            self._database,
-            config.gateway.id,
-            devices,
-            self._status,
-            self._clock,
-            InterrogationRules(
-                config.onvif.interrogate_interval, config.onvif.concurrency, config.onvif.clock_tolerance
-            ),
+        onvif = OnvifService(
+            onvif_service.Outside(self._database, self._vault, self._status, self._clock),
+            onvif_clients,
+            config,
         )
-        announcements = Announcements(
-            Surroundings(self._database, self._clock, self._status, kernel.own_addresses, interrogation.wake),
-            AnnouncementRules(
-                config.onvif.interfaces, config.onvif.probe_interval, config.onvif.unicast_rate
-            ),
-        )
-        ptz = PtzDesk(self._database, devices, self._clock)
         on_demand = OnDemandRelays(enrolment, config.relay.idle_stop)
         grants, codes = Grants(), SourceCodes(self._status)
+        recorder = AccessRecorder(AccessLog(self._database), self._clock)
+        admission = Admission(
+            grants=grants,
+            accounts=StandingAccounts(self._database, self._vault, config.rtsp_server.accounts, self._clock),
+            sources=codes,
+            relays=relays,
+            on_demand=on_demand,
+            recorder=recorder,
+            clock=self._clock,
+            limits=ReaderLimits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
+        )
+        server = RtspServer(admission, relays, self._clock)
+        viewing = ViewingDesk(admission, relays, self._clock, most=config.viewing.max_views)
         services = ApiServices(
             database=self._database,
             clock=self._clock,
@@ -180,28 +186,19 @@ class Gateway:
             metrics=self._metrics,
             status=self._status,
             vault=self._vault,
+            recorder=recorder,
             relays=relays,
             on_demand=on_demand,
             budget=enrolment,
             sweeps=discovery,
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
-            onvif_desk=OnvifDevicesDesk(devices, interrogation, ptz) if config.onvif.enabled else None,
+            live_desk=(LivePictures(grants, codes, viewing, self._clock) if config.viewing.enabled else None),
+            onvif_desk=onvif if config.onvif.enabled else None,
             view_desk=(
                 Viewing(grants, codes, config.rtsp_server, self._clock) if config.rtsp_server.is_on else None
             ),
         )
-        admission = Admission(
-            grants=grants,
-            accounts=StandingAccounts(self._database, self._vault, config.rtsp_server.accounts, self._clock),
-            sources=codes,
-            relays=relays,
-            on_demand=on_demand,
-            recorder=services.recorder,
-            clock=self._clock,
-            limits=ReaderLimits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
-        )
-        server = RtspServer(admission, relays, on_demand, self._clock, config.relay.idle_stop / 3)
-        works = {
+        works: dict[str, Callable[[], Awaitable[None]]] = {
             "status": lambda: self._watch_status(stop, relays, enrolment),
             "own network": lambda: self._watch_own_network(
                 own_network, lambda: paths.learn(enrolment.hosts())
@@ -209,15 +206,16 @@ class Gateway:
             "probes": prober.run,
             "enrolment": enrolment.run,
             "discovery": discovery.run,
-            "catalog changes": lambda: self._follow_changes(enrolment, interrogation),
+            "catalog changes": lambda: self._follow_changes(enrolment, onvif),
             "partitions": self._make_partitions,
+            "relays on demand": lambda: keep_wanted(
+                relays, on_demand, self._clock, config.relay.idle_stop / 3
+            ),
         }
+        if config.viewing.enabled:
+            works |= {"live pictures": viewing.run}
         if config.onvif.enabled:
-            works |= {
-                "onvif devices": interrogation.run,
-                "onvif announcements": announcements.run,
-                "ptz": ptz.run,
-            }
+            works |= onvif.works()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)
@@ -310,7 +308,7 @@ class Gateway:
                 self._status.conclude(await own_network.judge_suspicion())
             await self._clock.sleep(pause)
 
-    async def _follow_changes(self, enrolment: Enrolment, interrogation: Interrogation) -> None:
+    async def _follow_changes(self, enrolment: Enrolment, onvif: OnvifService) -> None:
         """Take in what people change in the catalog, by whatever program."""
         try:
             async with listen(self._database, "muster_changed") as changes:
@@ -320,7 +318,7 @@ class Gateway:
                     if table in ("source", "jurisdiction"):
                         await self._status.reload()
                     enrolment.reload()
-                    interrogation.wake()
+                    onvif.wake()
         except DatabaseAway as error:
             logger.warning("changes are not heard: %s", error, extra={"action": "changes_unheard"})
 

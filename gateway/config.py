@@ -350,6 +350,14 @@ class OnvifConfig(Section):
     "A device whose clock is further off is degraded."
 
 
+class ViewingConfig(Section):
+    """Live pictures in a browser (WebRTC over UDP, from the address at which the browser reached the page)."""
+
+    enabled: bool = True
+    max_views: int = Field(default=20, ge=1, le=64)
+    "At once; each costs some hundredths of a core."
+
+
 class LogConfig(Section):
     """What is logged and how it is written."""
 
@@ -378,6 +386,7 @@ class Config(BaseModel):
     rtsp_server: RtspServerConfig = RtspServerConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     onvif: OnvifConfig = OnvifConfig()
+    viewing: ViewingConfig = ViewingConfig()
     log: LogConfig = LogConfig()
     credentials: CredentialsConfig = CredentialsConfig()
 

@@ -8,17 +8,17 @@ from typing import Final, Protocol
 from adapters.base import SourceKey
 from catalog.credentials import Vault
 from catalog.database import Database
+from catalog.model.secret import Secret
 from catalog.sources import SourceUnknown
 from gateway.api.services import StatusBoard
 from gateway.clock import Clock
 from gateway.config import RtspServerConfig
 from gateway.credential_trial import try_credential
 from gateway.enrolment.service import Enrolment
-from gateway.onvif.devices import OnvifDevices
-from gateway.onvif.interrogation import Interrogation
-from gateway.onvif.ptz_desk import PtzCommand, PtzDesk, PtzView
 from gateway.relay.limits import Shortage
 from gateway.serving.grants import Grant, Grants, Viewer
+from gateway.viewing.desk import Shown, ViewingDesk, look_of
+from gateway.viewing.process import Still
 
 _UNCODED: Final = re.compile(r"source-([0-9]{1,18})")
 
@@ -64,28 +64,6 @@ class CredentialTrials:
         return await try_credential(self.database, self.vault, self.gateway_id, ref, at=self.clock.now())
 
 
-@dataclass(frozen=True)
-class OnvifDevicesDesk:
-    """Asks and turns ONVIF devices for the API."""
-
-    devices: OnvifDevices
-    interrogation: Interrogation
-    ptz: PtzDesk
-
-    async def interrogate(self, source_id: int) -> None:
-        """Interrogate the device of a source now; raises `NoDevice`."""
-        device, _ = await self.devices.of_source(source_id)
-        await self.interrogation.interrogate(device)
-
-    async def ptz_view(self, source_id: int) -> PtzView:
-        """Return where the camera looks; raises `NoDevice` and `AdapterError`."""
-        return await self.ptz.view(source_id)
-
-    async def turn(self, source_id: int, command: PtzCommand, *, person: str, purpose: str) -> object:
-        """Carry a command out; raises as `PtzDesk.command`."""
-        return await self.ptz.command(source_id, command, person=person, purpose=purpose)
-
-
 class Codes(Protocol):
     """Knows under which code a source goes out."""
 
@@ -120,6 +98,36 @@ class SourceCodes:
         if view is None:
             raise SourceUnknown(f"source {source_id} is not on the roll of this gateway")
         return view.gb_id or f"source-{source_id}"
+
+
+@dataclass(frozen=True)
+class LivePictures:
+    """Live pictures for browsers, by the same logins as players'."""
+
+    grants: Grants
+    codes: Codes
+    desk: ViewingDesk
+    clock: Clock
+
+    def code_of(self, source_id: int) -> str:
+        """Return under which code a source goes out; raises `SourceUnknown`."""
+        return self.codes.code_of(source_id)
+
+    def look(self, source_id: int, viewer: Viewer) -> Secret:
+        """Return a login for one look, to be used soon; raises `TooManyGrants`."""
+        return look_of(self.grants.issue(source_id, viewer, self.clock.monotonic()))
+
+    async def view(self, look: str, code: str, sdp: str, *, client: str, addresses: tuple[str, ...]) -> Shown:
+        """Begin a view; raises as `ViewingDesk.view`."""
+        return await self.desk.view(look, code, sdp, client=client, addresses=addresses)
+
+    async def still(self, look: str, code: str, *, client: str) -> Still:
+        """Return a single picture; raises as `ViewingDesk.view`."""
+        return await self.desk.still(look, code, client=client)
+
+    def leave(self, handle: str) -> bool:
+        """End a view; return whether there was one."""
+        return self.desk.leave(handle)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from catalog.access import Role, Tokens
+from catalog.access import AccessLog, Role, Tokens
 from catalog.credentials import Vault
 from catalog.database import Database
 from catalog.reading import Region
+from gateway.api.access_recorder import AccessRecorder
 from gateway.api.app import build_api
 from gateway.api.services import ApiServices
 from gateway.config import Config
@@ -108,6 +109,7 @@ async def served(database: Database, config: Config = CONFIG, **parts: Any) -> A
         metrics=Metrics(),
         status=board,
         vault=Vault(bytes(range(32))),
+        recorder=AccessRecorder(AccessLog(database), clock),
         **parts,
     )
     client = TestClient(TestServer(build_api(services), host="127.0.0.1"))

@@ -17,7 +17,7 @@ from gateway.relay.manager import RelayManager
 from gateway.serving.admission import Admission, ReaderLimits, StandingAccounts
 from gateway.serving.grants import Grant, Grants, Viewer
 from gateway.serving.listener import open_listener
-from gateway.serving.server import Listeners, RtspServer
+from gateway.serving.server import Listeners, RtspServer, keep_wanted
 from gateway.serving.tls import server_context
 
 WANG = Viewer("Wang", Role.OPERATOR, "mst_abc", "incident 4711")
@@ -99,7 +99,7 @@ async def serving(
         clock=clock,
         limits=limits or ReaderLimits(),
     )
-    server = RtspServer(admission, relays, asked, clock, renew_every=0.2)
+    server = RtspServer(admission, relays, clock)
     with ExitStack() as stack:
         listeners = Listeners(plain=stack.enter_context(open_listener("127.0.0.1", 0)))
         if certificate is not None:
@@ -107,8 +107,10 @@ async def serving(
             listeners = replace(listeners, secure=secure, context=server_context(certificate, certificate))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(server.run(listeners), name="rtsp server")
+            keeping = tasks.create_task(keep_wanted(relays, asked, clock, 0.2), name="relays on demand")
             yield Serving(grants, asked, _port(listeners, "plain"), _port(listeners, "secure"), log)
             running.cancel()
+            keeping.cancel()
 
 
 def _port(listeners: Listeners, name: str) -> int:

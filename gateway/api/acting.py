@@ -196,6 +196,34 @@ async def start_relay(call: Call[NoQuery, bodies.RelayBody]) -> BaseModel:
 
 @registry.operation(
     "POST",
+    "/api/v1/sources/{source_id}/looks",
+    tag="relay",
+    region_rule=_ONE,
+    answers={_OPERATOR: bodies.LookAnswer},
+    body=bodies.PlayBody,
+    status=201,
+    problems=(*REFUSALS, Code.NOT_RUNNING, Code.PURPOSE_MISSING, Code.TOO_MANY),
+)
+async def look_at_source(call: Call[NoQuery, bodies.PlayBody]) -> BaseModel:
+    """Get a login for one look at a source in a browser (WHEP, or a single picture)."""
+    source_id = number_of(call.path["source_id"])
+    return look_answer(source_id, await verbs.look_at_source(acting(call), source_id, call.body.purpose))
+
+
+def look_answer(source_id: int, look: Secret) -> bodies.LookAnswer:
+    """Return a look with the addresses that take it; it is shown this once."""
+    base = f"/api/v1/sources/{source_id}"
+    return bodies.LookAnswer(
+        source_id=source_id,
+        token=look.reveal(),
+        whep=f"{base}/whep",
+        snapshot=f"{base}/snapshot",
+        expires_in=LIFETIME,
+    )
+
+
+@registry.operation(
+    "POST",
     "/api/v1/sources/{source_id}/play",
     tag="relay",
     region_rule=_ONE,

@@ -32,6 +32,7 @@ from gateway.api.public_catalog import LAST_VIEWS, LastViews
 from gateway.api.registry import BODY_LIMIT, Call, Operation
 from gateway.api.services import ApiServices
 from gateway.api.verbs import ROLL_LIMIT
+from gateway.api.whep import add_live_pictures
 from gateway.console.pages import add_console
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def build_api(services: ApiServices) -> web.Application:
     app[LAST_VIEWS] = LastViews()
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, endpoint(operation))
+    add_live_pictures(app)
     add_console(app)
     app.on_response_prepare.append(harden)
     app.on_shutdown.append(app[STREAMS].close)

@@ -265,6 +265,16 @@ class PlayAnswer(Answer):
     expires_in: float
 
 
+class LookAnswer(Answer):
+    """A login for one look in a browser: the bearer token of one of the two addresses, for `expires_in` seconds."""
+
+    source_id: int
+    token: str
+    whep: str
+    snapshot: str
+    expires_in: float
+
+
 class SinkBody(Schema):
     """A central platform that takes our streams."""
 

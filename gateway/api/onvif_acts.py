@@ -1,25 +1,19 @@
 """Handlers of ONVIF devices: what they told, asking them now, turning them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from pydantic import BaseModel
 
-from adapters.errors import AdapterError
 from adapters.onvif.report import PanTilt
 from catalog.access import Role
-from catalog.errors import CredentialUnreadable
 from catalog.onvif_devices import device_records, recent_events
 from gateway.api import onvif_schemas as schemas
+from gateway.api import verbs
 from gateway.api.acting import REFUSALS, acting
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.reads import number_of, source_of
 from gateway.api.registry import Call, NoQuery, Registry
-from gateway.api.services import OnvifDesk
-from gateway.onvif.devices import NoDevice
 from gateway.onvif.ptz_desk import PtzCommand
-from gateway.onvif.steering import Steered, TooManySteered
 
 registry: Final = Registry()
 
@@ -53,9 +47,7 @@ async def get_onvif(call: Call[NoQuery, None]) -> BaseModel:
 async def interrogate(call: Call[NoQuery, None]) -> BaseModel:
     """Ask the ONVIF device of a source now who it is and what it streams."""
     source_id = number_of(call.path["source_id"])
-    await acting(call).require_source(source_id)
-    async with _told():
-        await _desk(call).interrogate(source_id)
+    await verbs.interrogate(acting(call), source_id)
     return await _onvif(call, source_id)
 
 
@@ -71,8 +63,8 @@ async def get_ptz(call: Call[NoQuery, None]) -> BaseModel:
     """Ask a camera where it looks, and for its stored positions."""
     source_id = number_of(call.path["source_id"])
     await acting(call).require_source(source_id)
-    async with _told():
-        view = await _desk(call).ptz_view(source_id)
+    async with verbs.told_by_devices():
+        view = await verbs.onvif_desk(acting(call)).ptz_view(source_id)
     status = view.status
     return schemas.PtzAnswer(
         as_of=call.services.clock.now(),
@@ -105,37 +97,14 @@ async def turn(call: Call[NoQuery, schemas.PtzBody]) -> BaseModel:
         preset=body.preset or "",
         name=body.name or "",
     )
-    async with _told():
-        answer = await _desk(call).turn(
+    async with verbs.told_by_devices():
+        answer = await verbs.onvif_desk(acting(call)).turn(
             source_id, command, person=call.principal.name, purpose=body.purpose.strip()
         )
     return schemas.PtzDoneAnswer(
         preset=str(answer) if body.command == "set_preset" else None,
         stops_in=body.seconds if body.command == "move" else None,
     )
-
-
-def _desk(call: Call[NoQuery, None] | Call[NoQuery, schemas.PtzBody]) -> OnvifDesk:
-    if call.services.onvif_desk is None:
-        raise ApiProblem(Code.NOT_RUNNING, "ONVIF is switched off: set enabled in [onvif]")
-    return call.services.onvif_desk
-
-
-@asynccontextmanager
-async def _told() -> AsyncIterator[None]:
-    """Turn what devices and the desk say into problems."""
-    try:
-        yield
-    except NoDevice as error:
-        raise ApiProblem(Code.CONFLICT, f"{error.cause}: {error}") from error
-    except Steered as error:
-        raise ApiProblem(Code.CONFLICT, str(error), retry_after=max(error.wait, 1.0)) from error
-    except TooManySteered as error:
-        raise ApiProblem(Code.TOO_MANY, str(error), retry_after=5) from error
-    except CredentialUnreadable as error:
-        raise ApiProblem(Code.DEVICE_FAILED, f"credential_unreadable: {error}") from error
-    except AdapterError as error:
-        raise ApiProblem(Code.DEVICE_FAILED, f"{error.cause}: {error}") from error
 
 
 async def _onvif(call: Call[NoQuery, None], source_id: int) -> schemas.OnvifAnswer:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from catalog.access import AccessLog, Tokens
+from catalog.access import Tokens
 from catalog.credentials import Vault
 from catalog.database import Database
+from catalog.model.secret import Secret
 from catalog.reading import Region
 from catalog.reports import Reports, View
 from gateway.api.access_recorder import AccessRecorder
@@ -26,6 +27,8 @@ from gateway.relay.view import RelaySnapshot
 from gateway.serving.grants import Grant, Viewer
 from gateway.status_feed import StatusFeed
 from gateway.status_view import StatusView
+from gateway.viewing.desk import Shown
+from gateway.viewing.process import Still
 
 
 class StatusBoard(Protocol):
@@ -136,6 +139,34 @@ class OnvifDesk(Protocol):
         ...
 
 
+class LiveDesk(Protocol):
+    """Live pictures for browsers (`gateway.desks.LivePictures`).
+
+    `view` and `still` raise `Refused` where the look does not hold or nothing plays, `NotShown` where there is no
+    picture.
+    """
+
+    def code_of(self, source_id: int) -> str:
+        """Return under which code a source goes out; raises `SourceUnknown`."""
+        ...
+
+    def look(self, source_id: int, viewer: Viewer) -> Secret:
+        """Return a login for one look, to be used soon; raises `TooManyGrants`."""
+        ...
+
+    async def view(self, look: str, code: str, sdp: str, *, client: str, addresses: tuple[str, ...]) -> Shown:
+        """Begin a view and return the answer to the browser's offer."""
+        ...
+
+    async def still(self, look: str, code: str, *, client: str) -> Still:
+        """Return a single picture."""
+        ...
+
+    def leave(self, handle: str) -> bool:
+        """End a view; return whether there was one."""
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything that the API and the operator's page work with; made by the composition root."""
@@ -146,6 +177,7 @@ class ApiServices:
     metrics: Metrics
     status: StatusBoard
     vault: Vault
+    recorder: AccessRecorder
     relays: RelayBoard | None = None
     "None while no relay manager runs: the list is empty and starting one is refused."
     budget: BudgetBoard | None = None
@@ -154,12 +186,13 @@ class ApiServices:
     credential_desk: CredentialDesk | None = None
     view_desk: ViewDesk | None = None
     "None while nobody may pull from us."
+    live_desk: LiveDesk | None = None
+    "None while live pictures are switched off."
     onvif_desk: OnvifDesk | None = None
     "None while ONVIF is switched off."
     reports: Reports = field(init=False)
     tokens: Tokens = field(init=False)
     authentication: Authentication = field(init=False)
-    recorder: AccessRecorder = field(init=False)
     stale: StaleAnswers = field(default_factory=StaleAnswers)
     # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
     large_bodies: Turns = field(default_factory=lambda: Turns(2))
@@ -171,7 +204,6 @@ class ApiServices:
         object.__setattr__(self, "reports", Reports(self.database))
         object.__setattr__(self, "tokens", Tokens(self.database))
         object.__setattr__(self, "authentication", Authentication(self.tokens, self.clock))
-        object.__setattr__(self, "recorder", AccessRecorder(AccessLog(self.database), self.clock))
 
     def view(self, region: Region) -> View:
         """Return from where a caller with this region looks now."""

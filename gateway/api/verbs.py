@@ -4,14 +4,16 @@ Every verb takes who acts and raises `ApiProblem` or an error of the catalog.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from adapters.errors import AdapterError
 from catalog import credentials, networks, publication, roll_import, sighting_decisions, sinks, sources
 from catalog.access import AccessToken, Role, TokenInvalid
+from catalog.errors import CredentialUnreadable
 from catalog.jurisdictions import load_jurisdictions
 from catalog.model.network import Authorisation
 from catalog.model.secret import Secret
@@ -24,8 +26,10 @@ from gateway.api.bodies import NetworkBody, SinkBody, SourceBody, TokenBody
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
 from gateway.api.public_catalog import jurisdiction_of
-from gateway.api.services import ApiServices
+from gateway.api.services import ApiServices, OnvifDesk
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.onvif.devices import NoDevice
+from gateway.onvif.steering import Steered, TooManySteered
 from gateway.relay.limits import SETTINGS, Shortage
 from gateway.serving.grants import LIFETIME, Grant, TooManyGrants, Viewer
 
@@ -343,6 +347,57 @@ async def play_source(acting: Acting, source_id: int, purpose: str) -> Look:
         return Look(desk.grant(source_id, viewer), addresses)
     except TooManyGrants as error:
         raise ApiProblem(Code.TOO_MANY, str(error), retry_after=LIFETIME) from error
+
+
+async def look_at_source(acting: Acting, source_id: int, purpose: str) -> Secret:
+    """Let the person look at a source in a browser once, soon."""
+    await acting.require_source(source_id)
+    desk, principal = acting.services.live_desk, acting.principal
+    if desk is None:
+        raise ApiProblem(Code.NOT_RUNNING, "live pictures are switched off: set enabled in [viewing]")
+    if not purpose.strip():
+        raise ApiProblem(Code.PURPOSE_MISSING)
+    desk.code_of(source_id)
+    viewer = Viewer(principal.name, principal.role, principal.token_prefix, purpose.strip())
+    try:
+        return desk.look(source_id, viewer)
+    except TooManyGrants as error:
+        raise ApiProblem(Code.TOO_MANY, str(error), retry_after=LIFETIME) from error
+
+
+async def interrogate(acting: Acting, source_id: int) -> None:
+    """Ask the ONVIF device of a source now who it is and what it streams; what came of it is in the catalog."""
+    await acting.require_source(source_id)
+    async with told_by_devices():
+        await onvif_desk(acting).interrogate(source_id)
+
+
+def onvif_desk(acting: Acting) -> OnvifDesk:
+    """Return the desk at which ONVIF devices are asked and turned.
+
+    Raises:
+        ApiProblem: there is none.
+    """
+    if acting.services.onvif_desk is None:
+        raise ApiProblem(Code.NOT_RUNNING, "ONVIF is switched off: set enabled in [onvif]")
+    return acting.services.onvif_desk
+
+
+@asynccontextmanager
+async def told_by_devices() -> AsyncIterator[None]:
+    """Turn what ONVIF devices and their desk say into problems."""
+    try:
+        yield
+    except NoDevice as error:
+        raise ApiProblem(Code.CONFLICT, f"{error.cause}: {error}") from error
+    except Steered as error:
+        raise ApiProblem(Code.CONFLICT, str(error), retry_after=max(error.wait, 1.0)) from error
+    except TooManySteered as error:
+        raise ApiProblem(Code.TOO_MANY, str(error), retry_after=5) from error
+    except CredentialUnreadable as error:
+        raise ApiProblem(Code.DEVICE_FAILED, f"credential_unreadable: {error}") from error
+    except AdapterError as error:
+        raise ApiProblem(Code.DEVICE_FAILED, f"{error.cause}: {error}") from error
 
 
 async def add_sink(acting: Acting, body: SinkBody) -> None:

@@ -126,6 +126,11 @@ async def _play(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=text("done.play", language), lines=lines)
 
 
+async def _interrogate(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.interrogate(acting, form.number("source_id"))
+    return Notice(is_good=True, text=text("done.interrogate", language))
+
+
 async def _import(acting: Acting, form: Form, language: str) -> Notice:
     dry_run = form.is_on("dry_run")
     difference = await verbs.import_roll(
@@ -161,6 +166,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "stop": (_stop, "/networks"),
     "relay": (_relay, "/relays"),
     "play": (_play, "/sources/{source_id}"),
+    "interrogate": (_interrogate, "/sources/{source_id}"),
     "import": (_import, "/roll"),
     "publish": (_publish, "/roll"),
 }

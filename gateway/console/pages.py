@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
-from gateway.api import discovery_acts, reads, report_reads
+from gateway.api import acting, discovery_acts, onvif_acts, reads, report_reads
 from gateway.api.dispatch import (
     HAS_SESSION,
     PRINCIPAL,
@@ -41,9 +41,15 @@ SESSIONS: Final = web.AppKey("sessions", Sessions)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_OPERATIONS: Final[Mapping[str, Operation]] = {
+OPERATIONS: Final[Mapping[str, Operation]] = {
     operation.operation_id: operation
-    for registry in (reads.registry, report_reads.registry, discovery_acts.registry)
+    for registry in (
+        reads.registry,
+        report_reads.registry,
+        discovery_acts.registry,
+        acting.registry,
+        onvif_acts.registry,
+    )
     for operation in registry.operations
 }
 
@@ -85,7 +91,7 @@ PAGES: Final = (
         "/sources/{source_id}",
         "source.html",
         "source",
-        {"detail": ("get_source", {}), "history": ("get_history", {})},
+        {"detail": ("get_source", {}), "history": ("get_history", {}), "onvif": ("get_onvif", {})},
         "history",
     ),
     Page("/sightings", "sightings.html", "sightings", {"page": ("list_sightings", {})}, "page"),
@@ -100,8 +106,8 @@ PAGES: Final = (
 )
 
 _EXPORTS: Final = {
-    "never-connected": _OPERATIONS["report_never_connected"],
-    "offline": _OPERATIONS["report_offline"],
+    "never-connected": OPERATIONS["report_never_connected"],
+    "offline": OPERATIONS["report_offline"],
 }
 
 NAVIGATION: Final = tuple(page for page in PAGES if "{" not in page.path)
@@ -110,6 +116,7 @@ NAVIGATION: Final = tuple(page for page in PAGES if "{" not in page.path)
 def add_console(app: web.Application) -> None:
     """Add the pages to the application."""
     from gateway.console.forms import act
+    from gateway.console.live_picture import look, show_ptz, turn
 
     services = app[SERVICES]
     app[SESSIONS] = Sessions(services.config.api.session_lifetime)
@@ -121,6 +128,9 @@ def add_console(app: web.Application) -> None:
     app.router.add_post("/logout", log_out)
     app.router.add_post("/act/{verb}", act)
     app.router.add_get("/console/events", follow)
+    app.router.add_post("/console/looks/{source_id}", look)
+    app.router.add_get("/console/ptz/{source_id}", show_ptz)
+    app.router.add_post("/console/ptz/{source_id}", turn)
     app.router.add_get("/export/{report}", export)
     app.router.add_get("/static/{name}", send_static)
 
@@ -214,7 +224,7 @@ def _show(page: Page) -> Handler:
 
 def _scope(page: Page, asked: Mapping[str, str]) -> str:
     """Return what was asked for, as far as the page knows the parameter: others may hold anything, a token too."""
-    known = _OPERATIONS[page.parts[page.main][0]].query.model_fields if page.main else {}
+    known = OPERATIONS[page.parts[page.main][0]].query.model_fields if page.main else {}
     words = (f"{name}={value}" for name, value in asked.items() if name in known and name != "cursor")
     return " ".join(words)[:200]
 
@@ -229,7 +239,7 @@ async def _parts(
     """
     parts: dict[str, BaseModel] = {}
     for name, (operation_id, fixed) in page.parts.items():
-        operation = _OPERATIONS[operation_id]
+        operation = OPERATIONS[operation_id]
         try:
             query = operation.query.model_validate({**(asked if name == page.main else {}), **fixed})
         except ValidationError as error:

@@ -15,6 +15,7 @@ from gateway.console.messages import text, word
 STATIC: Final[Mapping[str, str]] = {
     "muster.css": "text/css",
     "live.js": "text/javascript",
+    "picture.js": "text/javascript",
     "muster.svg": "image/svg+xml",
 }
 """Files that are served, by name; nothing else is."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.media import nal
+from adapters.media.assembly import START_CODE, annex_b
 from adapters.media.parameter_sets import described
 from adapters.media.sdp import Format
 from gateway.relay import jpeg
@@ -15,7 +16,6 @@ MAX_KEY_FRAME: Final = 4 * 1024 * 1024
 MAX_PIXELS: Final = 8192 * 8192
 """Larger pictures are refused by the decoder: its memory is the worker's."""
 
-_START_CODE: Final = b"\x00\x00\x00\x01"
 _DECODERS: Final = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}
 # What may stand before a picture's first slice, parameter sets aside: SEI, delimiter, ends of sequence and stream,
 # filler, SPS extension, prefix and subset SPS of the scalable kinds.
@@ -170,10 +170,8 @@ def assemble(frames: bytes, channel: int, chosen: Format) -> bytes:
     """
     payloads = list(_payloads(frames, channel, chosen.payload_type))
     match chosen.encoding:
-        case "H264":
-            return b"".join((*_described(chosen), *_h264_units(payloads)))
-        case "H265":
-            return b"".join((*_described(chosen), *_h265_units(payloads)))
+        case "H264" | "H265":
+            return b"".join((*_described(chosen), *annex_b(chosen.encoding, payloads)))
         case "JPEG":
             return jpeg.assemble(payloads)
         case other:
@@ -195,41 +193,4 @@ def _payloads(frames: bytes, channel: int, payload_type: int) -> Iterator[bytes]
 
 def _described(chosen: Format) -> Iterator[bytes]:
     """Yield the parameter sets of the description: streams need not repeat them."""
-    return (_START_CODE + unit for unit in described(chosen))
-
-
-def _h264_units(payloads: list[bytes]) -> Iterator[bytes]:
-    """Yield what RFC 6184, sections 5.6 to 5.8 carries: single units, STAP-A and FU-A."""
-    for payload in payloads:
-        kind = payload[0] & 0x1F
-        if kind == 24:
-            yield from _aggregated(payload, 1)
-        elif kind == 28 and len(payload) > 2:
-            if payload[1] & 0x80:
-                yield _START_CODE + bytes((payload[0] & 0xE0 | payload[1] & 0x1F,))
-            yield payload[2:]
-        else:
-            yield _START_CODE + payload
-
-
-def _h265_units(payloads: list[bytes]) -> Iterator[bytes]:
-    """Yield what RFC 7798, section 4.4 carries: single units, aggregation and fragmentation units."""
-    for payload in payloads:
-        kind = payload[0] >> 1 & 0x3F
-        if kind == 48:
-            yield from _aggregated(payload, 2)
-        elif kind == 49 and len(payload) > 3:
-            if payload[2] & 0x80:
-                yield _START_CODE + bytes((payload[0] & 0x81 | (payload[2] & 0x3F) << 1, payload[1]))
-            yield payload[3:]
-        else:
-            yield _START_CODE + payload
-
-
-def _aggregated(payload: bytes, at: int) -> Iterator[bytes]:
-    while at + 2 < len(payload):
-        size = int.from_bytes(payload[at : at + 2], "big")
-        if size == 0:
-            return
-        yield _START_CODE + payload[at + 2 : at + 2 + size]
-        at += 2 + size
+    return (START_CODE + unit for unit in described(chosen))

@@ -1,4 +1,4 @@
-"""Muster as RTSP server, whole: its listeners, who may pull, and relays on demand kept alive while somebody looks."""
+"""Muster as RTSP server, whole: its listeners and who may pull; and relays on demand kept while somebody looks."""
 
 import asyncio
 import socket
@@ -49,16 +49,12 @@ class RtspServer:
     Args:
         admission: lets clients in.
         relays: serves them.
-        on_demand: keeps a relay that runs only when asked for.
         clock: the gateway's.
-        renew_every: seconds between two words that a relay on demand is still wanted.
     """
 
     admission: Admission
     relays: RelayManager
-    on_demand: OnDemand
     clock: Clock
-    renew_every: float
 
     async def run(self, listeners: Listeners) -> None:
         """Serve until cancelled."""
@@ -69,13 +65,20 @@ class RtspServer:
             if listeners.secure is not None and listeners.context is not None:
                 front = TlsFront(doorway.receive)
                 tasks.create_task(front.listen(listeners.secure, listeners.context), name="rtsps door")
-            tasks.create_task(self._keep_wanted(), name="relays on demand")
 
-    async def _keep_wanted(self) -> None:
-        """Say for every source that somebody pulls that it is still wanted."""
-        while True:
-            await self.clock.sleep(self.renew_every)
-            for source_id in self.relays.readers():
-                # One that left the roll is being stopped already.
-                with suppress(SourceUnknown):
-                    await self.on_demand.start(source_id)
+
+async def keep_wanted(relays: RelayManager, on_demand: OnDemand, clock: Clock, renew_every: float) -> None:
+    """Say for every source that somebody pulls, a player or a browser, that it is still wanted; for ever.
+
+    Args:
+        relays: knows who pulls.
+        on_demand: keeps a relay that runs only when asked for.
+        clock: waits.
+        renew_every: seconds between two words.
+    """
+    while True:
+        await clock.sleep(renew_every)
+        for source_id in relays.readers():
+            # One that left the roll is being stopped already.
+            with suppress(SourceUnknown):
+                await on_demand.start(source_id)

@@ -92,7 +92,7 @@ def rtsp_server(relays: RelayManager) -> RtspServer:
     # So many readers come at once, from one address, only here.
     limits = ReaderLimits(readers=10_000, readers_each=10_000)
     admission = Admission(Grants(), viewers, Sources(), relays, viewers, viewers, clock, limits)
-    return RtspServer(admission, relays, viewers, clock, renew_every=10.0)
+    return RtspServer(admission, relays, clock)
 
 
 async def main() -> None:

@@ -106,7 +106,15 @@ async def test_every_form_of_the_page_needs_its_token_and_its_own_origin(
     )
     by_token = {operation.path for operation in OPERATIONS}
     forms = [path for path in posts if path not in by_token]
-    assert forms == ["/act/{verb}", "/login", "/logout"]
+    # WHEP alone takes no form: it has a bearer of its own, which no other site can make a browser send.
+    assert forms == [
+        "/act/{verb}",
+        "/api/v1/sources/{source_id}/whep",
+        "/console/looks/{source_id}",
+        "/console/ptz/{source_id}",
+        "/login",
+        "/logout",
+    ]
     evil = {"Origin": "https://evil.example"}
     assert (
         await api.client.post("/login", data={"token": api.tokens["operator"]}, headers=evil)
@@ -114,7 +122,8 @@ async def test_every_form_of_the_page_needs_its_token_and_its_own_origin(
     await api.client.post("/login", data={"token": api.tokens["operator"]})
     before = await state(database)
 
-    for path in [*(f"/act/{verb}" for verb in VERBS), "/logout"]:
+    by_script = ["/console/looks/1", "/console/ptz/1"]
+    for path in [*(f"/act/{verb}" for verb in VERBS), *by_script, "/logout"]:
         for data, headers in (({}, {}), ({"csrf": "x"}, {}), ({}, evil), ({}, {"Origin": "null"})):
             api.clock.seconds += 1
             response = await api.client.post(path, data={**data, "x": "y"}, headers=headers)

@@ -11,6 +11,7 @@ import pytest
 from catalog.access import AccessEntry, AccessLog, Role
 from catalog.credentials import Vault
 from catalog.database import Database
+from gateway.api.access_recorder import AccessRecorder
 from gateway.api.app import build_api, serve_api
 from gateway.api.services import ApiServices
 from gateway.clock import SystemClock
@@ -38,6 +39,7 @@ def services_of(database: Database, config: Config) -> ApiServices:
         metrics=Metrics(),
         status=Board(),
         vault=Vault(bytes(range(32))),
+        recorder=AccessRecorder(AccessLog(database), SystemClock()),
     )
 
 

@@ -1,0 +1,73 @@
+"""ONVIF in the gateway, whole: who announces itself, who is interrogated, who is turned."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from adapters.onvif.client import OnvifClients
+from catalog.credentials import Vault
+from catalog.database import Database
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.interfaces import LinuxKernel
+from gateway.onvif.announcements import AnnouncementRules, Announcements, Surroundings
+from gateway.onvif.devices import OnvifDevices
+from gateway.onvif.interrogation import Interrogation, InterrogationRules
+from gateway.onvif.ptz_desk import PtzCommand, PtzDesk, PtzView
+from gateway.status import StatusService
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What of the gateway this part works with."""
+
+    database: Database
+    vault: Vault
+    status: StatusService
+    clock: Clock
+
+
+class OnvifService:
+    """The parts and their work; for the API also the desk at which devices are asked and turned."""
+
+    def __init__(self, outside: Outside, clients: OnvifClients, config: Config) -> None:
+        database, clock, status = outside.database, outside.clock, outside.status
+        gateway_id, onvif = config.gateway.id, config.onvif
+        self._devices = OnvifDevices(database, gateway_id, clients, outside.vault, clock)
+        self._interrogation = Interrogation(
+            database,
+            gateway_id,
+            self._devices,
+            status,
+            clock,
+            InterrogationRules(onvif.interrogate_interval, onvif.concurrency, onvif.clock_tolerance),
+        )
+        self._announcements = Announcements(
+            Surroundings(database, clock, status, LinuxKernel().own_addresses, self.wake),
+            AnnouncementRules(onvif.interfaces, onvif.probe_interval, onvif.unicast_rate),
+        )
+        self._ptz = PtzDesk(database, self._devices, clock)
+
+    def works(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return what is to be kept running, by name."""
+        return {
+            "onvif devices": self._interrogation.run,
+            "onvif announcements": self._announcements.run,
+            "ptz": self._ptz.run,
+        }
+
+    def wake(self) -> None:
+        """Look for devices that are due: the catalog changed."""
+        self._interrogation.wake()
+
+    async def interrogate(self, source_id: int) -> None:
+        """Interrogate the device of a source now; raises `NoDevice`."""
+        device, _ = await self._devices.of_source(source_id)
+        await self._interrogation.interrogate(device)
+
+    async def ptz_view(self, source_id: int) -> PtzView:
+        """Return where the camera looks; raises `NoDevice` and `AdapterError`."""
+        return await self._ptz.view(source_id)
+
+    async def turn(self, source_id: int, command: PtzCommand, *, person: str, purpose: str) -> object:
+        """Carry a command out; raises as `PtzDesk.command`."""
+        return await self._ptz.command(source_id, command, person=person, purpose=purpose)

@@ -1,0 +1,1 @@
+"""Live pictures in a browser: WebRTC (WHEP) and single pictures, from a process of their own."""

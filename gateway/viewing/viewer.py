@@ -1,0 +1,119 @@
+"""One view: a browser's offer answered, and a source's pictures sent to it until one of the two is gone."""
+
+import asyncio
+import logging
+import socket
+from typing import Final
+
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.exceptions import InvalidStateError
+
+from adapters.errors import AdapterError
+from gateway.viewing.messages import Left, View
+from gateway.viewing.pictures import Pictures
+from gateway.viewing.track import PictureTrack
+
+logger = logging.getLogger(__name__)
+
+CONNECTED_WITHIN: Final = 20.0
+"""Seconds from the answer until media flow."""
+
+ANSWERED_WITHIN: Final = 10.0
+
+_OVER: Final = frozenset({"failed", "closed"})
+
+
+class NoCommonCodec(Exception):
+    """Raised when the browser cannot play H.264: it gets single pictures."""
+
+
+class Viewer:
+    """One browser that looks at one source."""
+
+    def __init__(self, order: View) -> None:
+        self._order = order
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._track = PictureTrack()
+        self._pictures: Pictures | None = None
+        self._changed = asyncio.Event()
+        self._peer.add_listener("connectionstatechange", self._note_state)
+
+    async def answer(self) -> str:
+        """Return the answer to the offer, with our addresses in it.
+
+        Raises:
+            ValueError: the offer cannot be read.
+            NoCommonCodec: it has no H.264.
+            TimeoutError: our addresses could not be gathered in time.
+        """
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            try:
+                await self._peer.setRemoteDescription(RTCSessionDescription(self._order.sdp, "offer"))
+            except (ValueError, InvalidStateError, KeyError, IndexError, AttributeError, TypeError) as error:
+                # aiortc's parser raises what it runs into.
+                raise ValueError(f"the offer cannot be read: {error}") from error
+            videos = [each for each in self._peer.getTransceivers() if each.kind == "video"]
+            if not videos:
+                raise NoCommonCodec("the offer asks for no video")
+            self._peer.addTrack(self._track)
+            known = RTCRtpSender.getCapabilities("video").codecs
+            for transceiver in videos:
+                transceiver.setCodecPreferences(
+                    [codec for codec in known if codec.mimeType in ("video/H264", "video/rtx")]
+                )
+            try:
+                answer = await self._peer.createAnswer()
+                await self._peer.setLocalDescription(answer)
+            except (ValueError, InvalidStateError) as error:
+                raise NoCommonCodec(f"no H.264 in common: {error}") from error
+        sdp = self._peer.localDescription.sdp
+        if "H264" not in sdp:
+            raise NoCommonCodec("the browser offers no H.264")
+        return sdp
+
+    async def run(self, connection: socket.socket) -> Left:
+        """Send pictures until the browser or the source is gone; return how it ended.
+
+        Args:
+            connection: to the worker that holds the source.
+        """
+        cause = "closed"
+        try:
+            async with Pictures(connection, self._order.code) as pictures:
+                self._pictures = pictures
+                await self._connected()
+                cause = await self._send(pictures)
+        except TimeoutError:
+            cause = "timeout"
+        except AdapterError as error:
+            cause = error.cause
+        finally:
+            self._track.end()
+            await self._peer.close()
+        return Left(self._order.viewer_id, cause, self._track.pictures, self._track.size)
+
+    async def _send(self, pictures: Pictures) -> str:
+        loop = asyncio.get_running_loop()
+        async for picture in pictures:
+            if pictures.codec != "H264":
+                return "no_h264"
+            self._track.offer(picture, loop.time())
+        return "closed"
+
+    async def _connected(self) -> None:
+        async with asyncio.timeout(CONNECTED_WITHIN):
+            while self._peer.connectionState != "connected":
+                if self._peer.connectionState in _OVER:
+                    raise TimeoutError
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def leave(self) -> None:
+        """End the view."""
+        await self._peer.close()
+
+    def _note_state(self) -> None:
+        self._changed.set()
+        if self._peer.connectionState in _OVER and self._pictures is not None:
+            # Nobody looks any more: the loop over the pictures ends with its connection.
+            self._pictures.hang_up()
