@@ -6,7 +6,7 @@ import socket
 from typing import Final
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.exceptions import InvalidStateError
+from aiortc.exceptions import InvalidStateError, OperationError
 
 from adapters.errors import AdapterError
 from gateway.viewing.messages import Left, View
@@ -46,30 +46,24 @@ class Viewer:
             NoCommonCodec: it has no H.264.
             TimeoutError: our addresses could not be gathered in time.
         """
+        known = RTCRtpSender.getCapabilities("video").codecs
+        # Before the offer is read: what both sides can is chosen then.
+        transceiver = self._peer.addTransceiver(self._track, direction="sendonly")
+        transceiver.setCodecPreferences(
+            [codec for codec in known if codec.mimeType in ("video/H264", "video/rtx")]
+        )
         async with asyncio.timeout(ANSWERED_WITHIN):
             try:
                 await self._peer.setRemoteDescription(RTCSessionDescription(self._order.sdp, "offer"))
-            except (ValueError, InvalidStateError, KeyError, IndexError, AttributeError, TypeError) as error:
+                await self._peer.setLocalDescription(await self._peer.createAnswer())
+            except OperationError as error:
+                raise NoCommonCodec(str(error)) from error
+            except (ValueError, InvalidStateError, LookupError, AttributeError, TypeError) as error:
                 # aiortc's parser raises what it runs into.
                 raise ValueError(f"the offer cannot be read: {error}") from error
-            videos = [each for each in self._peer.getTransceivers() if each.kind == "video"]
-            if not videos:
-                raise NoCommonCodec("the offer asks for no video")
-            self._peer.addTrack(self._track)
-            known = RTCRtpSender.getCapabilities("video").codecs
-            for transceiver in videos:
-                transceiver.setCodecPreferences(
-                    [codec for codec in known if codec.mimeType in ("video/H264", "video/rtx")]
-                )
-            try:
-                answer = await self._peer.createAnswer()
-                await self._peer.setLocalDescription(answer)
-            except (ValueError, InvalidStateError) as error:
-                raise NoCommonCodec(f"no H.264 in common: {error}") from error
-        sdp = self._peer.localDescription.sdp
-        if "H264" not in sdp:
-            raise NoCommonCodec("the browser offers no H.264")
-        return sdp
+        if transceiver.mid is None:
+            raise NoCommonCodec("the offer asks for no video")
+        return str(self._peer.localDescription.sdp)
 
     async def run(self, connection: socket.socket) -> Left:
         """Send pictures until the browser or the source is gone; return how it ended.
