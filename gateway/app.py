@@ -157,7 +157,12 @@ class Gateway:
         )
         prober = Prober(self._liveness, self._status, enrolment.target_of, self._clock, self._metrics, limits)
         discovery = Discovery(
-            self._database, config.discovery, clock=self._clock, probe=probe, contacts=self._status
+            self._database,
+            config.discovery,
+            clock=self._clock,
+            probe=probe,
+            contacts=self._status,
+            greeting_rate=config.onvif.unicast_rate,
         )
         onvif = OnvifService(
             onvif_service.Outside(self._database, self._vault, self._status, self._clock),

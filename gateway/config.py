@@ -29,8 +29,8 @@ from gateway.config_source import ConfigError, Problem, Settings, explain, read_
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "render_config"]
 
-DEFAULT_PORTS: Final = (554,)
-"""RTSP's registered port (RFC 7826, section 18.5); other ports are probed only where configured."""
+DEFAULT_PORTS: Final = (554, 3702)
+"""RTSP's registered port (RFC 7826, section 18.5) and WS-Discovery's; others are asked only where configured."""
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:@\[\]]*)(?::[0-9]{1,5})?")
 

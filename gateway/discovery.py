@@ -1,4 +1,4 @@
-"""Discovery: sweeps authorised networks for RTSP and hands what answers to the catalog (E17, CN-23.3).
+"""Discovery: sweeps authorised networks for RTSP and ONVIF, hands what answers to the catalog (E17, CN-23.3).
 
 The gateway keeps `Discovery.run()` going and starts sweeps with `start`; the command line leads one itself with
 `sweep`. Both count against the same limit and can stop each other's, for the catalog knows every run.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from adapters.onvif.discovery import Discoverer
 from catalog.database import Database
 from catalog.discovery_runs import (
     NewRun,
@@ -64,6 +65,7 @@ class Discovery:
         clock: Clock,
         probe: OptionsProbe,
         contacts: Contacts | None = None,
+        greeting_rate: float = 100.0,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -73,6 +75,7 @@ class Discovery:
             clock: tells and waits.
             probe: asks one address OPTIONS, without credential.
             contacts: told which sources' devices answered; None where no status is kept (command line).
+            greeting_rate: Probes of WS-Discovery a second.
         """
         self._database = database
         self._config = config
@@ -86,6 +89,7 @@ class Discovery:
             concurrency=config.concurrency,
             timeout=config.timeout,
             contacts=contacts,
+            greeting=Pace(greeting_rate),
         )
         self._queue: asyncio.Queue[tuple[SweepRequest, _Begun]] = asyncio.Queue(MAX_RUNS)
         self._accepted = 0
@@ -189,9 +193,10 @@ class Discovery:
                     plan.authorisation.document,
                     extra={"action": "discovery_started", "run_id": hold.run_id},
                 )
-                sweep = Sweep(hold, plan, networks, self._parts, notice)
-                begun(hold.run_id)
-                return await self._bring_to_an_end(sweep)
+                async with Discoverer(_not_asked_for) as greeter:
+                    sweep = Sweep(hold, plan, networks, self._parts, greeter, notice)
+                    begun(hold.run_id)
+                    return await self._bring_to_an_end(sweep)
         except RunsBusy as error:
             raise _busy(str(error)) from error
 
@@ -265,6 +270,10 @@ class Discovery:
                 logger.warning("housekeeping waits: %s", error, extra={"action": "discovery_waits"})
                 wait = HOUSEKEEPING_RETRY
             await self._clock.sleep(wait)
+
+
+def _not_asked_for(_: bytes, __: str) -> None:
+    """Pass over what a sweep did not ask for; the listener hears it too."""
 
 
 def _tell(begun: _Begun, run_id: int) -> None:

@@ -1,17 +1,19 @@
-"""One sweep under way: asks each address OPTIONS, once a second stores what answered and whether it may go on.
+"""One sweep under way: asks each address, once a second stores what answered and whether it may go on.
 
-Owns the tasks of one run. The sockets are the probe's. Nothing but OPTIONS is asked and no credential is at hand.
+Owns the tasks of one run. The sockets are the probe's. Asked is OPTIONS of RTSP, and on the port of WS-Discovery a
+Probe; no credential is at hand. A Probe is one datagram, so many of them wait for their answer at a time.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from adapters.base import RtspTarget
 from adapters.errors import AdapterError, LocalResourcesExhausted
+from adapters.onvif.wsdiscovery import PORT, Announcement
 from catalog.database import Database
 from catalog.discovery_runs import RunHold, RunOutcome, note_progress
 from catalog.errors import CatalogError
@@ -19,9 +21,11 @@ from catalog.model.network import AuthorisedNetworks
 from catalog.model.sighting import Protocol as SourceProtocol
 from catalog.model.sighting import Sighting
 from catalog.networks import load_authorised
+from catalog.onvif_devices import adopt_matched
 from catalog.sightings import BATCH, record_sightings
 from gateway.clock import Clock
 from gateway.discovery_plan import Pace, SweepPlan
+from gateway.onvif.hearsay import Names, sighting_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,9 @@ REPORT_EVERY: Final = 1.0
 
 DATABASE_PATIENCE: Final = 60.0
 """Seconds a sweep waits for a database that is away; it asks nobody meanwhile."""
+
+MAX_GREETINGS: Final = 400
+"""Probes under way at a time; at 100 a second each may wait for 4 s."""
 
 MAX_WAITING: Final = 2_000
 """Answers held in memory; at this number the sweep waits until they are stored."""
@@ -54,6 +61,14 @@ class OptionsProbe(Protocol):
 
     async def __call__(self, target: RtspTarget, *, describe: bool, timeout: float) -> Answer:  # noqa: ASYNC109 - the probe's own shape
         """Ask OPTIONS and raise an `AdapterError` when no RTSP answer comes within `timeout` seconds."""
+        ...
+
+
+class Greeter(Protocol):
+    """How an address is asked for an ONVIF device; `adapters.onvif.discovery.Discoverer` is one."""
+
+    async def ask(self, host: str, *, patience: float) -> Sequence[Announcement]:
+        """Send a Probe and raise an `AdapterError` when nobody answers within `patience` seconds."""
         ...
 
 
@@ -90,6 +105,8 @@ class SweepParts:
     timeout: float
     "Seconds for one question."
     contacts: Contacts | None = None
+    greeting: Pace = field(default_factory=lambda: Pace(100.0))
+    "Of Probes, shared likewise."
 
 
 class Sweep:
@@ -97,7 +114,7 @@ class Sweep:
 
     Attributes:
         asked: questions that are over, answered or not.
-        answered: RTSP answers, of any status.
+        answered: answers, of any status.
     """
 
     def __init__(
@@ -106,6 +123,7 @@ class Sweep:
         plan: SweepPlan,
         networks: AuthorisedNetworks,
         parts: SweepParts,
+        greeter: Greeter,
         notice: Callable[[Progress], None] | None = None,
     ) -> None:
         self.run_id = hold.run_id
@@ -115,6 +133,8 @@ class Sweep:
         self._plan = plan
         self._networks = networks
         self._parts = parts
+        self._greeter = greeter
+        self._names = Names()
         self._notice = notice
         self._found: list[tuple[Sighting, float]] = []
         self._outcome = RunOutcome.FINISHED
@@ -159,32 +179,46 @@ class Sweep:
         return self._outcome
 
     async def _ask_everybody(self) -> None:
-        targets = self._plan.targets()
+        parts, plan = self._parts, self._plan
+        connections = (target for target in plan.targets() if target[1] != PORT)
+        greetings = (target for target in plan.targets() if target[1] == PORT)
+        # A Probe holds no connection: its own bound keeps no camera of RTSP waiting.
+        free = asyncio.Semaphore(MAX_GREETINGS)
+        number = min(parts.concurrency, plan.total)
+        greeters = min(MAX_GREETINGS, plan.network.num_addresses) if PORT in plan.ports else 0
         async with asyncio.TaskGroup() as group:
-            number = min(self._parts.concurrency, self._plan.total)
             self._askers = [
-                group.create_task(self._ask_next(targets), name=f"sweep-{self.run_id}-{index}")
+                group.create_task(
+                    self._ask_next(connections, parts.slots, parts.pace), name=f"sweep-{self.run_id}-{index}"
+                )
                 for index in range(number)
             ]
+            self._askers += [
+                group.create_task(
+                    self._ask_next(greetings, free, parts.greeting), name=f"sweep-{self.run_id}-onvif-{index}"
+                )
+                for index in range(greeters)
+            ]
 
-    async def _ask_next(self, targets: Iterator[tuple[str, int]]) -> None:
-        parts = self._parts
+    async def _ask_next(
+        self, targets: Iterator[tuple[str, int]], slots: asyncio.Semaphore, pace: Pace
+    ) -> None:
         for host, port in targets:
-            async with parts.slots:
-                await self._wait_for_turn()
+            async with slots:
+                await self._wait_for_turn(pace)
                 # Now, not when the plan was made: the record may have ended while we waited for our turn.
-                if self._networks.covers(host, parts.clock.now()) is None:
+                if self._networks.covers(host, self._parts.clock.now()) is None:
                     self.stop(f"no live authorisation record covers {host} any more")
                     return
-                await self._ask(host, port)
+                await (self._greet(host) if port == PORT else self._ask(host, port))
             self.asked += 1
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, pace: Pace) -> None:
         clock = self._parts.clock
         is_held = True
         while is_held:
             await self._may_go_on.wait()
-            await clock.sleep(self._parts.pace.reserve(clock.monotonic()))
+            await clock.sleep(pace.reserve(clock.monotonic()))
             # Held back meanwhile: a new turn then, for all the others would go at the same instant.
             is_held = not self._may_go_on.is_set()
 
@@ -201,15 +235,36 @@ class Sweep:
                 "no RTSP there: %s", error, extra={"action": "discovery_silent", "cause": error.cause}
             )
             return
-        self.answered += 1
-        sighting = Sighting(
-            protocol=SourceProtocol.RTSP,
-            host=host,
-            port=port,
-            seen_at=parts.clock.now(),
-            server=answer.server,
+        self._note(
+            Sighting(
+                protocol=SourceProtocol.RTSP,
+                host=host,
+                port=port,
+                seen_at=parts.clock.now(),
+                server=answer.server,
+            )
         )
-        self._found.append((sighting, parts.clock.monotonic()))
+
+    async def _greet(self, host: str) -> None:
+        parts = self._parts
+        try:
+            answers = await self._greeter.ask(host, patience=parts.timeout)
+        except LocalResourcesExhausted as error:
+            self.stop(f"we cannot ask: {error}")
+            return
+        except AdapterError as error:
+            logger.debug(
+                "no ONVIF there: %s", error, extra={"action": "discovery_silent", "cause": error.cause}
+            )
+            return
+        for answer in answers:
+            sighting = sighting_of(answer, host, parts.clock.now(), self._names) if answer.is_onvif else None
+            if sighting is not None:
+                self._note(sighting)
+
+    def _note(self, sighting: Sighting) -> None:
+        self.answered += 1
+        self._found.append((sighting, self._parts.clock.monotonic()))
         if len(self._found) >= MAX_WAITING:
             self._may_go_on.clear()
 
@@ -252,6 +307,7 @@ class Sweep:
         recorded = await record_sightings(
             database, [sighting for sighting, _ in batch], network_id=self._plan.authorisation.network_id
         )
+        await adopt_matched(database, recorded, at=self._parts.clock.now())
         # Only now: had it failed, the same batch would be stored again, which is harmless.
         del self._found[: len(batch)]
         if self._parts.contacts is not None:

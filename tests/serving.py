@@ -19,6 +19,7 @@ from gateway.serving.grants import Grant, Grants, Viewer
 from gateway.serving.listener import open_listener
 from gateway.serving.server import Listeners, RtspServer, keep_wanted
 from gateway.serving.tls import server_context
+from gateway.viewing.desk import ViewingDesk
 
 WANG = Viewer("Wang", Role.OPERATOR, "mst_abc", "incident 4711")
 VAULT = Vault(bytes(32))
@@ -57,6 +58,7 @@ class Serving:
     asked: Asked
     port: int
     tls_port: int
+    viewing: ViewingDesk
     _log: AccessLog
 
     def grant(self, source_id: int) -> Grant:
@@ -100,6 +102,7 @@ async def serving(
         limits=limits or ReaderLimits(),
     )
     server = RtspServer(admission, relays, clock)
+    viewing = ViewingDesk(admission, relays, clock, most=3)
     with ExitStack() as stack:
         listeners = Listeners(plain=stack.enter_context(open_listener("127.0.0.1", 0)))
         if certificate is not None:
@@ -108,9 +111,11 @@ async def serving(
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(server.run(listeners), name="rtsp server")
             keeping = tasks.create_task(keep_wanted(relays, asked, clock, 0.2), name="relays on demand")
-            yield Serving(grants, asked, _port(listeners, "plain"), _port(listeners, "secure"), log)
+            showing = tasks.create_task(viewing.run(), name="live pictures")
+            yield Serving(grants, asked, _port(listeners, "plain"), _port(listeners, "secure"), viewing, log)
             running.cancel()
             keeping.cancel()
+            showing.cancel()
 
 
 def _port(listeners: Listeners, name: str) -> int:

@@ -99,7 +99,13 @@ def discover(
                 f"run {progress.run_id}: asked {progress.asked} of {progress.total}, {progress.answered} answered"
             )
 
-        discovery = Discovery(database, settings.discovery, clock=SystemClock(), probe=probe)
+        discovery = Discovery(
+            database,
+            settings.discovery,
+            clock=SystemClock(),
+            probe=probe,
+            greeting_rate=settings.onvif.unicast_rate,
+        )
         ports = tuple(port) if port else None
         return await discovery.sweep(SweepRequest(cidr, person_or_login(person), ports), notice=notice)
 

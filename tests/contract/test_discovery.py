@@ -10,6 +10,7 @@ import pytest
 
 from adapters.base import RtspTarget
 from adapters.errors import PeerUnreachable
+from adapters.onvif.wsdiscovery import PORT as WS_DISCOVERY
 from adapters.rtsp.client import probe
 from catalog.database import Database
 from catalog.discovery_runs import Run, RunOutcome, get_run, list_runs, stop_run
@@ -22,6 +23,7 @@ from gateway.discovery_sweep import Contacts, OptionsProbe, Progress
 from tests.clock import HandClock
 from tests.discovery import PERSON, authorise, camera_at, place, rows
 from tests.fakes.rtsp_server import Script
+from tests.fakes.ws_device import ws_device
 from tests.seed import seed_roll
 from tests.waiting import eventually
 
@@ -101,6 +103,23 @@ async def running(discovery: Discovery) -> AsyncIterator[Discovery]:
             yield discovery
         finally:
             task.cancel()
+
+
+async def test_a_sweep_finds_onvif_devices_by_a_probe_each(database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    await place(database, seeded.source_ids[0], "127.0.20.1", confirmed_by="roll:li")
+    await authorise(database, "127.0.20.1/32", SystemClock().now())
+    contacts = SeenSources()
+    discovery = discovery_of(
+        database, config=DiscoveryConfig(ports=(WS_DISCOVERY,), timeout=5.0), contacts=contacts
+    )
+    async with ws_device("127.0.20.1", "http://127.0.20.1:8000/onvif/d", port=WS_DISCOVERY) as device:
+        run = await discovery.sweep(request("127.0.20.1/32"))
+    assert (run.probed, run.answered, device.probes) == (1, 1, 2)
+    assert await sightings(database) == [("127.0.20.1", 8000, "matched", "fake")]
+    assert contacts.seen_at.keys() == {seeded.source_ids[0]}
+    [endpoint] = await rows(database, "SELECT path, confirmed_by FROM endpoint WHERE protocol = 'onvif'")
+    assert tuple(endpoint.values()) == ("/onvif/d", "match:attested_host")
 
 
 async def sightings(database: Database) -> list[tuple[object, ...]]:
