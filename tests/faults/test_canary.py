@@ -281,7 +281,11 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
         ours = processes(muster.process.pid)
         said |= ours
         sockets = listening({int(place.split("/")[2]) for place in ours})
-        assert sockets == {f"tcp 0100007F:{muster.port:04X}"}
+        of_udp = {each for each in sockets if each.startswith("udp")}
+        assert sockets - of_udp == {f"tcp 0100007F:{muster.port:04X}"}
+        # WS-Discovery: the group's port, one socket that asks it from loopback, one that asks single addresses.
+        assert [each for each in of_udp if each.endswith(":0E76")] == ["udp FAFFFFEF:0E76"]
+        assert len(of_udp) == 3
         assert open_to_others(tmp_path / "state") == []
         said |= await answers(muster, tokens)
         said |= await pages(muster, operator)

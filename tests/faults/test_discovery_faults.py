@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.postgres
 
-CONFIG = DiscoveryConfig(rate=100, concurrency=4)
+CONFIG = DiscoveryConfig(ports=(554,), rate=100, concurrency=4)
 
 KILLED = """
 import asyncio, os, sys
