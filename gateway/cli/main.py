@@ -69,6 +69,19 @@ def trial(
 
 
 @app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Takes everything the demo writes.")] = Path(".muster-demo"),
+    seconds: Annotated[
+        float, typer.Option(min=0, help="Ends by itself after so long; 0: with Ctrl-C.")
+    ] = 0.0,
+) -> None:
+    """Play a made-up district with virtual cameras on loopback, and tell what to look at (演示)."""
+    from gateway.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(folder, seconds))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     say(muster_version())

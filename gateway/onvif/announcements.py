@@ -117,6 +117,7 @@ class Announcements:
         self._byes: OrderedDict[str, float] = OrderedDict()
         self._to_ask: OrderedDict[str, None] = OrderedDict()
         self._has_questions = asyncio.Event()
+        self._looks_again = asyncio.Event()
         self._joined_warned: set[str] = set()
         self.dropped = 0
         "Sightings and questions that found no room."
@@ -125,6 +126,10 @@ class Announcements:
     def fates(self) -> dict[Fate, int]:
         """Return what became of the datagrams so far."""
         return dict(self._intake.fates)
+
+    def wake(self) -> None:
+        """Look at the authorisations now: they may have changed."""
+        self._looks_again.set()
 
     async def run(self) -> None:
         """Listen, ask back and store; runs until cancelled.
@@ -245,7 +250,10 @@ class Announcements:
                 logger.warning("ONVIF discovery waits: %s", error, extra={"action": "onvif_waits"})
             self._intake.networks_changed()
             await self._follow_interfaces(discoverer)
-            await self._around.clock.sleep(NETWORKS_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NETWORKS_EVERY):
+                    await self._looks_again.wait()
+            self._looks_again.clear()
 
     async def _follow_interfaces(self, discoverer: Discoverer) -> None:
         own = self._around.own_addresses()

@@ -42,7 +42,7 @@ class OnvifService:
             InterrogationRules(onvif.interrogate_interval, onvif.concurrency, onvif.clock_tolerance),
         )
         self._announcements = Announcements(
-            Surroundings(database, clock, status, LinuxKernel().own_addresses, self.wake),
+            Surroundings(database, clock, status, LinuxKernel().own_addresses, self._interrogation.wake),
             AnnouncementRules(onvif.interfaces, onvif.probe_interval, onvif.unicast_rate),
         )
         self._ptz = PtzDesk(database, self._devices, clock)
@@ -56,8 +56,9 @@ class OnvifService:
         }
 
     def wake(self) -> None:
-        """Look for devices that are due: the catalog changed."""
+        """Look at devices and authorisations anew: the catalog changed."""
         self._interrogation.wake()
+        self._announcements.wake()
 
     async def interrogate(self, source_id: int) -> None:
         """Interrogate the device of a source now; raises `NoDevice`."""
