@@ -39,6 +39,7 @@ class _Running:
     rtsp: asyncio.Server | None = None
     announcer: Announcer | None = None
     clip: "asyncio.Task[Clip] | None" = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
     clients: "set[asyncio.StreamWriter]" = field(default_factory=set)
 
 
@@ -60,7 +61,7 @@ class Fleet:
         }
         self._interface = interface
         self._port = discovery_port
-        self._runner = web.ServerRunner(web.Server(self._handle))
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
         self._tasks: asyncio.TaskGroup | None = None
         self._group: asyncio.DatagramTransport | None = None
         self._stack = AsyncExitStack()
@@ -95,6 +96,7 @@ class Fleet:
             if running.site is not None:
                 continue
             camera = running.camera
+            running.gone.clear()
             running.condition.faults = running.condition.faults - {Fault.AWAY}
             running.site = web.TCPSite(self._runner, camera.host, camera.http_port)
             await running.site.start()
@@ -107,6 +109,7 @@ class Fleet:
         running = self._by_name[name]
         if running.site is None or running.rtsp is None or running.announcer is None:
             return
+        running.gone.set()
         if says_bye:
             running.announcer.bye()
         running.announcer.close()
@@ -157,7 +160,9 @@ class Fleet:
         body = await request.text()
         camera, condition = running.camera, running.condition
         if condition.has(Fault.SILENT):
-            await asyncio.Event().wait()
+            # Until it is switched off: the caller's patience ends before.
+            await running.gone.wait()
+            return web.Response(status=503)
         now = datetime.now(UTC) + timedelta(seconds=condition.clock_offset)
         headers = {"Date": format_datetime(now, usegmt=True)}
         operation = soap.operation_of(body)

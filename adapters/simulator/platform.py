@@ -43,6 +43,13 @@ class Arrival:
     "Pictures a second, over the last second."
     _counted: int = 0
 
+    @property
+    def state(self) -> str:
+        """Return how it stands, for people."""
+        if not self.is_live:
+            return "○ 已断开 ended"
+        return "● 接收中 live" if self.rate else "◐ 已连接，无图像 connected, no pictures"
+
     def tick(self) -> None:
         """Count what the last second brought."""
         self.rate, self._counted = float(self.pictures - self._counted), self.pictures
@@ -71,7 +78,7 @@ class VirtualPlatform:
         server = await asyncio.start_server(self._serve, self._host, self.rtsp_port)
         self._stack.callback(server.close)
         self.rtsp_port = server.sockets[0].getsockname()[1]
-        runner = web.ServerRunner(web.Server(self._show))
+        runner = web.ServerRunner(web.Server(self._show), shutdown_timeout=1.0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self._host, self.http_port)
@@ -91,7 +98,7 @@ class VirtualPlatform:
     async def _show(self, _: web.BaseRequest) -> web.StreamResponse:
         rows = "".join(
             f"<tr{'' if each.is_live else ' class=gone'}><td>{html.escape(each.path.rpartition('/')[2])}</td>"
-            f"<td>{html.escape(each.codec)}</td><td>{'● 接收中 live' if each.is_live else '○ 已断开 ended'}</td>"
+            f"<td>{html.escape(each.codec)}</td><td>{each.state}</td>"
             f"<td>{each.pictures}</td><td>{each.rate:.0f}</td></tr>"
             for each in sorted(self.arrivals.values(), key=lambda arrival: arrival.path)
         )

@@ -151,6 +151,11 @@ class RelayManager:
         view = self._views.get(source_id)
         return view is not None and view.state is RelayState.PLAYING
 
+    def codec(self, source_id: SourceKey) -> str:
+        """Return what the source sends, e.g. `H264`; "" where that is not known."""
+        view = self._views.get(source_id)
+        return "" if view is None else view.codec
+
     def readers(self) -> Mapping[SourceKey, int]:
         """Return how many clients each source serves, those that serve none left out."""
         return {source_id: len(view.readers) for source_id, view in self._views.items() if view.readers}

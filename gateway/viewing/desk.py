@@ -36,6 +36,10 @@ class Relays(Protocol):
         """Have the worker that holds the source serve `connection`; return None when it cannot."""
         ...
 
+    def codec(self, source_id: SourceKey) -> str:
+        """Return what the source sends, or ""."""
+        ...
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -92,6 +96,9 @@ class ViewingDesk:
         if self._process.views >= self._most:
             raise Refused(453, "Not Enough Bandwidth")
         source_id = await self._admit(look, code, client)
+        if self._relays.codec(source_id) not in ("H264", ""):
+            # Before the browser is answered: it would wait for pictures that it cannot play.
+            raise NotShown("no_h264")
         ours = self._connect(source_id, client)
         with ours:
             viewer_id, answer = await self._process.view(code, sdp, addresses, ours)

@@ -195,3 +195,11 @@ def viewing_process() -> int:
         int(pid) for pid in children if b"gateway.viewing.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return found
+
+
+async def test_what_a_browser_cannot_play_is_told_before_it_waits(database: Database) -> None:
+    async with source(database, "--codec", "H265") as (server, relays), viewer(server) as browser:
+        with pytest.raises(NotShown) as refused:
+            await browser.look()
+        assert refused.value.cause == "no_h264"
+        assert relays.readers() == {}
