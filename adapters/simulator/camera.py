@@ -62,6 +62,8 @@ class VirtualCamera:
     width: int = 640
     height: int = 360
     frame_rate: int = 10
+    noise: int = 0
+    "Rows of the picture that are noise: they make the bitrate of a busy street."
 
     @property
     def endpoint(self) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from random import Random
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +18,7 @@ from av.video.frame import VideoFrame
 
 from adapters.media.parameter_sets import describe
 from adapters.media.sdp import Format
+from adapters.simulator.camera import VirtualCamera
 
 CLOCK_RATE: Final = 90_000
 PAYLOAD_TYPE: Final = 96
@@ -71,16 +73,14 @@ class Clip:
     frame_rate: int
 
 
-def make_clip(codec: str, number: str, width: int, height: int, frame_rate: int) -> Clip:
+def make_clip(camera: VirtualCamera, number: str) -> Clip:
     """Return a clip; blocks for some 0.2 s (H.264) to 1 s (H.265): call it in a thread.
 
     Args:
-        codec: `H264` or `H265`.
+        camera: its codec, size, rate and noise.
         number: digits, dashes and spaces that tell whose picture it is.
-        width: pixels, even.
-        height: pixels, even.
-        frame_rate: pictures a second.
     """
+    codec, width, height, frame_rate = camera.codec, camera.width, camera.height, camera.frame_rate
     context = av.CodecContext.create(_ENCODERS[codec], "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
@@ -92,7 +92,7 @@ def make_clip(codec: str, number: str, width: int, height: int, frame_rate: int)
     pictures: list[tuple[Packet, ...]] = []
     sets: list[bytes] = []
     for index in range(SECONDS * frame_rate):
-        frame = _picture(number, index, width, height, frame_rate)
+        frame = _picture(camera, number, index)
         frame.pts = index
         for packet in context.encode(frame):
             pictures.append(_packets(codec, bytes(packet), sets))
@@ -130,12 +130,16 @@ def _payloads(codec: str, unit: bytes) -> Iterator[bytes]:
         yield head + bytes((flags | kind,)) + part
 
 
-def _picture(number: str, index: int, width: int, height: int, frame_rate: int) -> VideoFrame:
+def _picture(camera: VirtualCamera, number: str, index: int) -> VideoFrame:
+    width, height, frame_rate = camera.width, camera.height, camera.frame_rate
     luma = bytearray(b"\x38" * (width * height))
     # A bar that moves: a picture that stands still shows at once.
     at = index * 6 % (width - 24)
     for row in range(height // 2, height // 2 + height // 6):
         luma[row * width + at : row * width + at + 24] = b"\xc8" * 24
+    if camera.noise:
+        top = height // 4 * width
+        luma[top : top + camera.noise * width] = Random(index).randbytes(camera.noise * width)  # noqa: S311 - a picture
     unit = max(2, width // 160)
     _write(luma, width, number, 8 * unit, 6 * unit, unit)
     seconds = index // frame_rate

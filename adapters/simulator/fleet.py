@@ -145,11 +145,7 @@ class Fleet:
                 raise RuntimeError("the fleet is not open")
             camera = running.camera
             digits = "".join(sign for sign in camera.serial if sign.isdigit())
-            running.clip = self._tasks.create_task(
-                asyncio.to_thread(
-                    make_clip, camera.codec, digits, camera.width, camera.height, camera.frame_rate
-                )
-            )
+            running.clip = self._tasks.create_task(asyncio.to_thread(make_clip, camera, digits))
         return running.clip
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -70,9 +70,11 @@ class Door:
         texts = {name: "" if match is None else match[1].strip() for name, match in found.items()}
         try:
             nonce = base64.b64decode(texts["Nonce"], validate=True)
-            created = datetime.strptime(texts["Created"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            created = datetime.fromisoformat(texts["Created"])
         except (ValueError, binascii.Error):
             return False
+        if created.tzinfo is None:
+            created = created.replace(tzinfo=UTC)
         secret = self._camera.password.reveal().encode()
         digest = hashlib.sha1(nonce + texts["Created"].encode() + secret, usedforsecurity=False).digest()
         if texts["Username"] != self._camera.username or abs(created - now) > TOLERANCE:

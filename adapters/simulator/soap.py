@@ -140,6 +140,22 @@ def _services(of: _Question) -> str:
     return f"<tds:GetServicesResponse>{listed}</tds:GetServicesResponse>"
 
 
+def _capabilities(of: _Question) -> str:
+    parts = [("Device", "device_service"), ("Media", "media")]
+    parts += [("PTZ", "ptz")] if of.camera.has_ptz else []
+    listed = "".join(
+        f"<tt:{name}><tt:XAddr>{of.camera.base}/onvif/{path}</tt:XAddr>"
+        + (
+            "<tt:StreamingCapabilities><tt:RTPMulticast>false</tt:RTPMulticast></tt:StreamingCapabilities>"
+            if name == "Media"
+            else ""
+        )
+        + f"</tt:{name}>"
+        for name, path in parts
+    )
+    return f"<tds:GetCapabilitiesResponse><tds:Capabilities>{listed}</tds:Capabilities></tds:GetCapabilitiesResponse>"
+
+
 def _information(of: _Question) -> str:
     camera = of.camera
     return (
@@ -304,6 +320,7 @@ _ANSWERS: Final[Mapping[str, Callable[[_Question], str | SoapAnswer]]] = Mapping
     {
         "GetSystemDateAndTime": _date_and_time,
         "GetServices": _services,
+        "GetCapabilities": _capabilities,
         "GetDeviceInformation": _information,
         "GetNetworkInterfaces": _interfaces,
         "GetProfiles": _profiles,

@@ -169,8 +169,11 @@ class ViewingWorker:
     def _send(self, message: Message, descriptor: int | None = None) -> None:
         try:
             socket.send_fds(self._control, [encode(message)], [] if descriptor is None else [descriptor])
+        except (BrokenPipeError, ConnectionResetError):
+            # The control plane is gone, and we are about to be.
+            return
         except OSError as error:
-            # The control plane is gone or hangs; in both cases it will make an end of us.
+            # It hangs, and will make an end of us.
             logger.warning("not told: %s", error, extra={"action": "viewing_mute"})
 
     def addresses(self) -> list[str]:
