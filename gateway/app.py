@@ -204,7 +204,9 @@ class Gateway:
             ),
         )
         works: dict[str, Callable[[], Awaitable[None]]] = {
-            "status": lambda: self._watch_status(stop, relays, enrolment),
+            "status": lambda: self._watch_status(
+                stop, lambda: self._show_metrics(relays, enrolment, onvif, viewing)
+            ),
             "own network": lambda: self._watch_own_network(
                 own_network, lambda: paths.learn(enrolment.hosts())
             ),
@@ -274,7 +276,7 @@ class Gateway:
             self.has_failed = True
             stop.set()
 
-    async def _watch_status(self, stop: asyncio.Event, relays: RelayManager, enrolment: Enrolment) -> None:
+    async def _watch_status(self, stop: asyncio.Event, show_metrics: Callable[[], None]) -> None:
         """Judge and store once a second, for ever."""
         while True:
             due = self._clock.monotonic() + TICK
@@ -290,9 +292,11 @@ class Gateway:
                 stop.set()
                 return
             self._metrics.evidence_flush.observe(self._clock.monotonic() - started)
-            self._show_metrics(relays, enrolment)
+            show_metrics()
 
-    def _show_metrics(self, relays: RelayManager, enrolment: Enrolment) -> None:
+    def _show_metrics(
+        self, relays: RelayManager, enrolment: Enrolment, onvif: OnvifService, viewing: ViewingDesk
+    ) -> None:
         metrics = self._metrics
         metrics.evidence_queue.set(self._status.waiting)
         metrics.database_up.set(1 if self._status.is_stored else 0)
@@ -302,6 +306,8 @@ class Gateway:
         metrics.show_relays(relays.snapshot(), lost_workers=relays.lost_workers)
         metrics.show_workers((cpu for _, _, cpu in relays.workers()), moves=relays.moves)
         metrics.show_budget(enrolment.budget(), gave_way=enrolment.gave_way)
+        metrics.show_onvif(onvif.events())
+        metrics.views.set(viewing.views)
 
     async def _watch_own_network(self, own_network: OwnNetwork, learn_paths: Callable[[], None]) -> None:
         """Keep asking whether it is us, and decide suspicions of a common cause."""

@@ -136,6 +136,14 @@ class Metrics:
         )
 
         self._relayed: dict[int, RelayCounters] = {}
+        self.onvif = Counter(
+            "muster_onvif",
+            "Datagrams of WS-Discovery by what became of them, and interrogations by result",
+            ["event"],
+            registry=self.registry,
+        )
+        self.views = Gauge("muster_views", "Browsers that look at a live picture", registry=self.registry)
+        self._onvif: Mapping[str, int] = {}
         self._lost_workers = self._moves = self._gave_way = 0
         self._cpu: dict[int, float] = {}
         self._moved: Final = (
@@ -227,6 +235,12 @@ class Metrics:
             self.waiting.labels(limit=limit.value).set(usage.waiting.get(limit, 0))
         self.gave_way.inc(gave_way - self._gave_way)
         self._gave_way = gave_way
+
+    def show_onvif(self, events: Mapping[str, int]) -> None:
+        """Add what happened since the last call; `events` counts from the start."""
+        for event, count in events.items():
+            self.onvif.labels(event=event).inc(count - self._onvif.get(event, 0))
+        self._onvif = dict(events)
 
     def render(self) -> bytes:
         """Return the text that `/metrics` serves, of type `CONTENT_TYPE`."""

@@ -55,6 +55,15 @@ class OnvifService:
             "ptz": self._ptz.run,
         }
 
+    def events(self) -> dict[str, int]:
+        """Return how often what happened since the start, for the metrics."""
+        counted = {f"datagram_{fate}": count for fate, count in self._announcements.fates.items()}
+        return counted | {
+            "announcement_dropped": self._announcements.dropped,
+            "interrogation_answered": self._interrogation.answered,
+            "interrogation_failed": self._interrogation.failed,
+        }
+
     def wake(self) -> None:
         """Look at devices and authorisations anew: the catalog changed."""
         self._interrogation.wake()

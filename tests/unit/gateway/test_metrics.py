@@ -115,3 +115,12 @@ def test_transitions_are_added_by_state_before_and_after() -> None:
     labels = {"before": "online", "after": "offline"}
 
     assert metrics.registry.get_sample_value("muster_transitions_total", labels) == 6.0
+
+
+def test_onvif_events_are_counted_from_the_start_and_added_once() -> None:
+    metrics = Metrics()
+    metrics.show_onvif({"datagram_taken": 3})
+    metrics.show_onvif({"datagram_taken": 5, "interrogation_failed": 1})
+    text = metrics.render().decode()
+    assert 'muster_onvif_total{event="datagram_taken"} 5.0' in text
+    assert 'muster_onvif_total{event="interrogation_failed"} 1.0' in text
