@@ -7,6 +7,7 @@ after `may_reach` let it: what a device writes into its answers cannot lead us e
 import asyncio
 import contextlib
 import errno
+import functools
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
@@ -138,7 +139,13 @@ def _tls_of(target: OnvifTarget) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
         return True
     if target.tls.pin_sha256 is not None:
         return aiohttp.Fingerprint(bytes.fromhex(target.tls.pin_sha256))
-    return ssl.create_default_context(cafile=target.tls.ca_file)
+    return _trusting(target.tls.ca_file)
+
+
+@functools.lru_cache(maxsize=8)
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that checks chain and host; kept, for a new one each time would also end keep-alive."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 @contextlib.contextmanager

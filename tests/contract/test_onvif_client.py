@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from adapters.base import Credential, OnvifTarget
+from adapters.base import Credential, OnvifTarget, TlsPolicy
 from adapters.errors import (
     AdapterError,
     AddressForbidden,
@@ -21,12 +22,15 @@ from adapters.errors import (
     RemoteProtocolError,
     RequestRefused,
     SoapFault,
+    TlsPinMismatch,
+    TlsUntrusted,
     WeakAuthentication,
 )
 from adapters.onvif.client import OnvifClients, OnvifDevice
 from adapters.onvif.report import PanTilt
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
+from tests.fakes.certificates import make_certificate
 from tests.fakes.onvif_device import (
     DEVICE,
     MEDIA2_DEVICE,
@@ -297,6 +301,37 @@ async def test_outside_the_authorised_networks_nothing_is_sent(clients: OnvifCli
         target = OnvifTarget("127.0.0.1", device.port)
         with pytest.raises(AddressForbidden):
             await clients.device(target, RIGHT, may_reach=lambda _: False).interrogate()
+    assert device.requests == []
+
+
+@pytest.mark.parametrize("trust", ["pin", "authority"])
+async def test_a_device_that_proves_itself_over_tls(
+    clients: OnvifClients, tmp_path: Path, trust: str
+) -> None:
+    certificate = make_certificate(tmp_path)
+    policy = (
+        TlsPolicy(pin_sha256=certificate.pin_sha256)
+        if trust == "pin"
+        else TlsPolicy(ca_file=str(certificate.authority))
+    )
+    async with serving(FakeOnvifDevice(DEVICE), certificate) as device:
+        target = OnvifTarget("127.0.0.1", device.port, tls=policy)
+        report = await clients.device(target, RIGHT, may_reach=anywhere).interrogate()
+    assert report.identity.serial_number == "SN-0001"
+    assert all(service.xaddr.startswith("https://") for service in report.services)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error"),
+    [(TlsPolicy(pin_sha256="ab" * 32), TlsPinMismatch), (TlsPolicy(), TlsUntrusted)],
+)
+async def test_a_device_that_does_not_prove_itself_is_asked_nothing(
+    clients: OnvifClients, tmp_path: Path, policy: TlsPolicy, error: type[AdapterError]
+) -> None:
+    async with serving(FakeOnvifDevice(DEVICE), make_certificate(tmp_path)) as device:
+        target = OnvifTarget("127.0.0.1", device.port, tls=policy)
+        with pytest.raises(error):
+            await clients.device(target, RIGHT, may_reach=anywhere).interrogate()
     assert device.requests == []
 
 

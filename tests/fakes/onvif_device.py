@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from email.utils import format_datetime
 from enum import Enum
 
 from aiohttp import web
+
+from tests.fakes.certificates import Certificate
 
 USERNAME, PASSWORD = "admin", "canary-7f31c"
 
@@ -152,13 +155,19 @@ class FakeOnvifDevice:
 
 
 @asynccontextmanager
-async def serving(device: FakeOnvifDevice) -> AsyncIterator[FakeOnvifDevice]:
-    """Serve `device` on a port of its own."""
+async def serving(
+    device: FakeOnvifDevice, certificate: Certificate | None = None
+) -> AsyncIterator[FakeOnvifDevice]:
+    """Serve `device` on a port of its own; with a certificate by HTTPS."""
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", device.handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.file)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
     device.port = runner.addresses[0][1]
     try:
