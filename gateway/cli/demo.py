@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from adapters.simulator.fleet import Fleet
 from adapters.simulator.platform import VirtualPlatform
 from catalog.model.secret import Secret
 from gateway.cli.demo_story import ACTORS, FAULT_OF, INTERFACE, TIMELINE, USERNAME, Actor, camera_of, roll
-from gateway.cli.trial import TrialFailed, only_one, write_private
+from gateway.cli.trial import TrialFailed, leaves, only_one, write_private
 from gateway.cli.trial_child import Child, ChildFailed, end_leftovers, environ_of_child, keep_child
 from gateway.cli.trial_report import Api, NotAnswering
 
@@ -290,15 +290,7 @@ def run_demo(folder: Path, seconds: float) -> int:
             program = Path(sys.executable).with_name("muster")
             asyncio.run(Demo(folder, program, console, seconds).run())
     except* (TrialFailed, ChildFailed) as group:
-        failures = list(_leaves(group))
+        failures = list(leaves(group))
     for failure in failures:
         console.print(f"[demo] {failure}", markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -383,15 +383,16 @@ def run_trial(folder: Path, deploy: Path) -> int:
             program = Path(sys.executable).with_name("muster")
             asyncio.run(Trial(folder, deploy.absolute(), program, console).run())
     except* (TrialFailed, ChildFailed) as group:
-        failures = list(_leaves(group))
+        failures = list(leaves(group))
     for failure in failures:
         console.print(f"[trial] {failure}", markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the errors in a group of groups."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from leaves(error)
         else:
             yield error

@@ -9,7 +9,6 @@ devices' own left out.
 import argparse
 import asyncio
 import resource
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +30,7 @@ from gateway.discovery_plan import Pace
 from gateway.discovery_sweep import MAX_GREETINGS
 from gateway.onvif.intake import Fate, Intake
 from tests.bench.onvif_fleet import HTTP_PORT, host_of
+from tests.fakes.ws_device import free_udp_port
 
 PASSWORD = "of the benchmark alone"
 AT_ONCE = 32
@@ -57,12 +57,6 @@ async def fleet(count: int, port: int) -> AsyncIterator[None]:
     finally:
         process.stdin.close()
         await process.wait()
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def megabytes() -> float:
