@@ -184,13 +184,17 @@ class NeverShown:
         assert not wrong, wrong
 
 
-async def watch(watched: NeverShown, duration: float) -> None:
-    """Look at what is shown for `duration` seconds."""
+async def watch(watched: NeverShown, duration: float, *, may_be_refused: bool = False) -> None:
+    """Look at what is shown for `duration` seconds; with `may_be_refused` as often as the API takes the call."""
     loop = asyncio.get_running_loop()
     end = loop.time() + duration
 
     async def is_over() -> bool:
-        await watched.look()
+        try:
+            await watched.look()
+        except aiohttp.ClientError:
+            if not may_be_refused:
+                raise
         return loop.time() >= end
 
     await eventually(is_over, within=duration + 10, what="the time to watch")
