@@ -48,6 +48,9 @@ LOOK_EVERY: Final = 0.25
 SLICE: Final = 64
 """Datagrams read in one go, some 6 ms; then others get their turn."""
 
+SLICES: Final = 16
+"""In one look, 4,096 datagrams a second: a flood that never ends takes a third of a core and no more."""
+
 MAX_PENDING: Final = 4_096
 """Sightings and questions that wait; of more, the oldest are dropped and counted."""
 
@@ -163,8 +166,8 @@ class Announcements:
         return self._networks.covers(host, self._around.clock.now()) is not None
 
     async def _read(self, discoverer: Discoverer) -> None:
-        while heard := self._intake.drain(SLICE):
-            for datagram in heard:
+        for _ in range(SLICES):
+            for datagram in self._intake.drain(SLICE):
                 self._read_one(datagram, discoverer)
             await asyncio.sleep(0)
 

@@ -38,6 +38,7 @@ from catalog.sources import clear_refusals, record_refusal
 from gateway.clock import Clock
 from gateway.onvif.devices import OnvifDevices
 from gateway.onvif.drift import changes, is_off, mac_at, one_lens, report_as_json
+from gateway.supervisor import isolated
 
 logger = logging.getLogger(__name__)
 
@@ -163,13 +164,29 @@ class Interrogation:
         while True:
             device = await self._queue.get()
             try:
-                await self.interrogate(device)
+                await self._guarded(device)
             except CatalogError as error:
                 # It stays due, and is handed out again.
                 logger.warning("an interrogation is lost: %s", error, extra={"action": "onvif_waits"})
                 await self._clock.sleep(DATABASE_REST)
             finally:
                 self._under_way.discard(device.endpoint_id)
+
+    async def _guarded(self, device: DueDevice) -> None:
+        """Interrogate; a bug that one device finds is that device's failure, and rests like any other."""
+
+        async def ask() -> CatalogError | bool:
+            try:
+                await self.interrogate(device)
+            except CatalogError as error:
+                return error
+            return True
+
+        outcome = await isolated(f"interrogation of source {device.source_id}", ask, lambda: False)
+        if isinstance(outcome, CatalogError):
+            raise outcome
+        if not outcome:
+            await self._fail(device, "local_error", "an error of ours: the log tells")
 
     async def interrogate(self, device: DueDevice) -> DeviceReport | None:
         """Interrogate one device now and store what came of it; None when it failed.

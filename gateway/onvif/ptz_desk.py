@@ -12,6 +12,7 @@ from adapters.errors import AdapterError
 from adapters.onvif.client import OnvifDevice
 from adapters.onvif.report import PanTilt, Preset, PtzStatus
 from catalog.database import Database
+from catalog.errors import CatalogError
 from catalog.onvif_devices import DeviceEvent, DeviceEventKind, add_events
 from gateway.clock import Clock
 from gateway.onvif.devices import NoDevice, OnvifDevices
@@ -166,7 +167,7 @@ class PtzDesk:
             try:
                 opened = await self._opened(source_id)
                 await opened.device.stop(opened.profile)
-            except (AdapterError, NoDevice) as error:
+            except (AdapterError, NoDevice, CatalogError) as error:
                 self._open.pop(source_id, None)
                 logger.warning(
                     "source %d may still move: %s",

@@ -102,6 +102,9 @@ class ViewingDesk:
         ours = self._connect(source_id, client)
         with ours:
             viewer_id, answer = await self._process.view(code, sdp, addresses, ours)
+        if not self._process.is_under_way(viewer_id):
+            # It ended before we could tell of it.
+            raise NotShown("closed")
         handle = secrets.token_urlsafe(24)
         self._handles[handle] = viewer_id
         logger.info(

@@ -86,6 +86,10 @@ class ViewingProcess:
         """Return how many views are under way."""
         return len(self._views)
 
+    def is_under_way(self, viewer_id: int) -> bool:
+        """Tell whether a view goes on."""
+        return viewer_id in self._views
+
     async def run(self) -> None:
         """Keep a process running from the first look on, until cancelled."""
         await self._wanted.wait()
@@ -119,12 +123,12 @@ class ViewingProcess:
             await self._order(View(viewer_id, code, sdp, addresses), connection)
             async with asyncio.timeout(ANSWERED_WITHIN):
                 return viewer_id, await answer
-        except TimeoutError as error:
+        except BaseException as error:
+            # A caller that hung up too: nobody would end this view.
             self._views.discard(viewer_id)
             self.leave(viewer_id)
-            raise NotShown("timeout") from error
-        except NotShown:
-            self._views.discard(viewer_id)
+            if isinstance(error, TimeoutError):
+                raise NotShown("timeout") from error
             raise
         finally:
             self._answers.pop(viewer_id, None)

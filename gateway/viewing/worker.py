@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any, Final
 
 import uvloop
@@ -44,13 +45,16 @@ MAX_AT_ONCE: Final = 64
 """Views and single pictures under way; the control plane bounds them lower."""
 
 
+_ADDRESSES: Final[ContextVar[tuple[str, ...]]] = ContextVar("addresses", default=())
+"""Our own addresses that the present view's browser may be told; each view has a task of its own."""
+
+
 class ViewingWorker:
     """Everything under way in this process."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._viewers: dict[int, Viewer] = {}
-        self._addresses: dict[str, None] = {}
         self._under_way = 0
         self._ended = asyncio.Event()
 
@@ -118,7 +122,7 @@ class ViewingWorker:
 
     async def _view(self, order: View, connection: socket.socket) -> Left:
         # aioice asks this module for our addresses; only those that the browser can know are told.
-        self._addresses = dict.fromkeys(order.addresses)
+        _ADDRESSES.set(order.addresses)
         viewer = Viewer(order)
         self._viewers[order.viewer_id] = viewer
         try:
@@ -176,17 +180,14 @@ class ViewingWorker:
             # It hangs, and will make an end of us.
             logger.warning("not told: %s", error, extra={"action": "viewing_mute"})
 
-    def addresses(self) -> list[str]:
-        """Return the addresses that the present offer may be told."""
-        return list(self._addresses)
+
+def _told_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    return [address for address in _ADDRESSES.get() if (use_ipv6 if ":" in address else use_ipv4)]
 
 
 async def _serve(control: socket.socket) -> None:
-    worker = ViewingWorker(control)
-    ice.get_host_addresses = lambda use_ipv4, use_ipv6: [
-        address for address in worker.addresses() if (use_ipv6 if ":" in address else use_ipv4)
-    ]
-    await worker.run()
+    ice.get_host_addresses = _told_addresses
+    await ViewingWorker(control).run()
 
 
 def main() -> int:
