@@ -157,6 +157,7 @@ async def adopt_matched(database: Database, recorded: Sequence[Recorded], *, at:
                 at,
                 f"match:{rule}",
             )
+            await transaction.execute("onvif_keep_streams", row["source_id"], row["host"], row["port"])
             await transaction.execute("onvif_forget_former", row["source_id"], row["host"], row["port"])
         logger.info(
             "source %d has its ONVIF device at %s:%d (%s)",
@@ -270,7 +271,10 @@ async def learn_stream(
 
 
 async def withdraw_match(database: Database, device: DueDevice) -> None:
-    """Take back an address that only a rule found, and the streams that the device there told."""
+    """Take back an address that only a rule found; the streams that the device there told go with it.
+
+    Where a person attested the address, the streams alone go.
+    """
     async with database.transaction() as transaction:
         await transaction.execute("onvif_remove_streams", device.source_id, f"onvif:{device.endpoint_id}", [])
         await transaction.execute("onvif_withdraw_match", device.endpoint_id)

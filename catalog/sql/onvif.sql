@@ -9,8 +9,17 @@ SELECT t.source_id, t.host, t.port, t.path
  WHERE NOT EXISTS (SELECT FROM endpoint e WHERE e.source_id = t.source_id AND e.protocol = 'onvif'
                       AND e.host = t.host AND e.port = t.port AND e.confirmed_at IS NOT NULL);
 
+-- name: onvif_keep_streams
+-- Let the streams that a source's device told on a host stand when the device is found on another port of it.
+-- $1: bigint, the source; $2: text, the host; $3: int, the port
+UPDATE endpoint stream SET confirmed_by = 'onvif:' || device.endpoint_id
+  FROM endpoint device, endpoint former
+ WHERE device.source_id = $1 AND device.protocol = 'onvif' AND device.host = $2 AND device.port = $3
+   AND former.source_id = $1 AND former.protocol = 'onvif' AND former.endpoint_id <> device.endpoint_id
+   AND stream.source_id = $1 AND stream.host = $2 AND stream.confirmed_by = 'onvif:' || former.endpoint_id;
+
 -- name: onvif_forget_former
--- Forget where a rule found a source's device before: it moved.
+-- Forget where a rule found a source's device before, and the streams that it told there: it moved.
 -- $1: bigint, the source; $2: text, the host that stays; $3: int, the port that stays
 DELETE FROM endpoint
  WHERE source_id = $1 AND protocol = 'onvif' AND origin = 'sighting' AND confirmed_by LIKE 'match:%'

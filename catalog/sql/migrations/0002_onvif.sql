@@ -22,6 +22,20 @@ COMMENT ON COLUMN onvif_device.cause IS 'One word why the last one failed; null 
 COMMENT ON COLUMN onvif_device.clock_offset IS 'Seconds that the device''s clock was ahead of ours at answered_at.';
 CREATE INDEX onvif_device_by_source ON onvif_device (source_id);
 
+CREATE FUNCTION forget_told_streams() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM endpoint
+   WHERE source_id = OLD.source_id AND origin = 'sighting' AND confirmed_by = 'onvif:' || OLD.endpoint_id;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION forget_told_streams() IS
+  'Forgets the streams that an ONVIF device told once it is not the source''s any more, whoever decided that.';
+CREATE TRIGGER onvif_endpoint_gone AFTER DELETE ON endpoint
+  FOR EACH ROW WHEN (OLD.protocol = 'onvif') EXECUTE FUNCTION forget_told_streams();
+CREATE TRIGGER onvif_endpoint_withdrawn AFTER UPDATE ON endpoint
+  FOR EACH ROW WHEN (OLD.protocol = 'onvif' AND OLD.confirmed_at IS NOT NULL AND NEW.confirmed_at IS NULL)
+  EXECUTE FUNCTION forget_told_streams();
+
 CREATE TABLE device_event (
   event_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   source_id     bigint NOT NULL REFERENCES source,

@@ -213,6 +213,39 @@ async def test_the_stream_that_a_device_tells_is_a_way_to_its_source(
     assert await endpoints(database, "rtsp") == [("10.0.0.5", 554, "/new", told_by)]
 
 
+async def test_a_device_found_on_another_port_keeps_its_streams_and_on_another_host_loses_them(
+    database: Database, seeded: Seeded
+) -> None:
+    device = await attested(database, seeded.source_ids[0])
+    async with database.raw_connection() as connection:
+        # Of the roll an address of another host is left, so that the device's own word counts.
+        await connection.execute("UPDATE endpoint SET host = '10.0.0.9' WHERE origin = 'roll'")
+    await learn_stream(database, device, [STREAM], at=NOW)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE endpoint SET host = '10.0.0.5' WHERE origin = 'roll'")
+    await see(database, replace(SEEN, port=8080))
+    [moved] = await due(database)
+    assert (moved.port, moved.endpoint_id) != (device.port, device.endpoint_id)
+    told = [row for row in await endpoints(database, "rtsp") if str(row[3]).startswith("onvif:")]
+    assert told == [("10.0.0.5", 554, "/main", f"onvif:{moved.endpoint_id}")]
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE endpoint SET host = '10.0.0.7' WHERE origin = 'roll'")
+    await see(database, replace(SEEN, host="10.0.0.7"))
+    assert [row[0] for row in await endpoints(database, "onvif")] == ["10.0.0.7"]
+    assert all(row[0] != "10.0.0.5" for row in await endpoints(database, "rtsp"))
+
+
+async def test_refusing_a_device_takes_its_streams_back_too(database: Database, seeded: Seeded) -> None:
+    recorded = await record_sightings(database, [SEEN])
+    await accept_sighting(database, recorded[0].sighting_id, seeded.source_ids[0], person=PERSON, at=NOW)
+    [device] = await due(database)
+    await learn_stream(database, device, [STREAM], at=NOW)
+    assert len(await endpoints(database, "rtsp")) == 1
+    await refuse_sighting(database, recorded[0].sighting_id, person=PERSON, reason="not ours", at=NOW)
+    assert await endpoints(database, "onvif") == []
+    assert await endpoints(database, "rtsp") == []
+
+
 async def test_the_address_that_a_person_attested_stays_the_one(database: Database, seeded: Seeded) -> None:
     device = await attested(database, seeded.source_ids[0])
     assert not await learn_stream(database, device, [STREAM], at=NOW)
