@@ -7,12 +7,9 @@ and never a password. Nothing is ever stored or read in the clear.
 
 import base64
 import binascii
-import contextlib
 import hashlib
-import os
 import re
 import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from catalog.database import Database, Statements
 from catalog.errors import CredentialUnreadable, KeyUnusable
+from catalog.key_file import KEY_BYTES, read_key
 from catalog.model.secret import Secret
 
-KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 
 _STORED: Final = re.compile(r"enc:v1:(?P<key_id>[0-9a-f]{8}):(?P<payload>[A-Za-z0-9+/]+={0,2})")
@@ -62,17 +59,7 @@ class Vault:
         Raises:
             KeyUnusable: missing, of another size, or open to other users.
         """
-        if create:
-            _create_key(path)
-        try:
-            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise KeyUnusable(f"credential key {path}: {error.strerror}") from error
-        with os.fdopen(number, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(number).st_mode)
-            if mode & 0o077:
-                raise KeyUnusable(f"credential key {path} is open to other users ({mode:04o}): chmod 600 it")
-            return cls(file.read(KEY_BYTES + 1))
+        return cls(read_key(path, what="credential key", create=create))
 
     @classmethod
     def from_text(cls, text: Secret) -> Self:
@@ -208,35 +195,3 @@ def unlock(vault: Vault, row: Mapping[str, object]) -> Credential:
 
 def _bound_to(table: str, column: str, row_id: int, key_id: str) -> bytes:
     return f"{table}|{column}|{row_id}|{key_id}".encode()
-
-
-def _create_key(path: Path) -> None:
-    """Make a new key file unless there is one; whole or not at all, also under kill -9."""
-    if path.exists():
-        return
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(number, secrets.token_bytes(KEY_BYTES))
-            os.fsync(number)
-        finally:
-            os.close(number)
-        try:
-            # Unlike a rename, a link never replaces the key that another process made meanwhile.
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)
-        finally:
-            draft.unlink()
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise KeyUnusable(f"credential key {path}: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Keep the new key across a power cut: without it every password stored since is lost."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

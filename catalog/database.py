@@ -290,6 +290,16 @@ class Database(Statements):
             yield Transaction(connection, self._queries, self._place)
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Run what is inside on one state of the database, whatever is committed meanwhile; nothing can be written.
+
+        Raises:
+            DatabaseAway: no answer.
+        """
+        async with self._connection() as connection, _transaction(connection, self._place, reading=True):
+            yield Transaction(connection, self._queries, self._place)
+
+    @asynccontextmanager
     async def raw_connection(self) -> AsyncIterator[RawConnection]:
         """Lend a connection of its own, without command timeout: for migrations, `check` and tests."""
         with translated(self._place):
@@ -359,9 +369,13 @@ class Database(Statements):
 
 
 @asynccontextmanager
-async def _transaction(connection: Connection, place: str) -> AsyncIterator[None]:
+async def _transaction(connection: Connection, place: str, *, reading: bool = False) -> AsyncIterator[None]:
     """Open a transaction or savepoint. Errors of the block itself are the caller's and pass unchanged."""
-    transaction = connection.transaction()
+    transaction = (
+        connection.transaction(isolation="repeatable_read", readonly=True)
+        if reading
+        else connection.transaction()
+    )
     with translated(place):
         await transaction.start()
     is_done = False

@@ -135,12 +135,16 @@ class Observations:
             row = await transaction.fetchrow("start_gateway", self._gateway_id, at)
             assert row is not None  # the statement always returns its row
             observed_until: datetime | None = row["observed_until"]
-            if observed_until is not None and at > observed_until:
+            # Nobody watched before the first start: what stood on the roll then is not charged for that time.
+            blind_from = observed_until or await transaction.fetchval(
+                "first_source_of_gateway", self._gateway_id
+            )
+            if blind_from is not None and at > blind_from:
                 await transaction.execute(
                     "add_gateway_unknown",
                     self._gateway_id,
                     UnknownReason.GATEWAY_DOWN.value,
-                    observed_until,
+                    blind_from,
                     at,
                 )
             await transaction.execute("make_history_partitions", at.date(), MONTHS_AHEAD)

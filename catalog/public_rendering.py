@@ -35,6 +35,7 @@ CSV_HEADINGS: Final = (
     "发布日期 published_on",
     "生效日期 effective_from",
     "办理与联系 contact",
+    "撤回日期 withdrawn_on",
 )
 WITHHELD: Final = "不公开"
 
@@ -43,6 +44,11 @@ _FORMULA_START: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def render_json(view: PublicView) -> bytes:
     """Render as UTF-8 JSON; the same shape whether there is a catalog or not."""
+    return json.dumps(public_document(view), ensure_ascii=False, indent=1).encode()
+
+
+def public_document(view: PublicView) -> dict[str, object]:
+    """Return what `render_json` renders and what a signature covers."""
     edition: PublicEdition | None = None
     entries: Sequence[PublicEntry] = ()
     match view:
@@ -55,7 +61,7 @@ def render_json(view: PublicView) -> bytes:
             status, requirements, reason = "no_public_catalog", view.requirements, view.reason
         case _:
             assert_never(view)
-    document = {
+    return {
         "status": status,
         "jurisdiction": {"civil_code": view.jurisdiction.district, "name": view.jurisdiction.name},
         "legal_basis": [_requirement(item) for item in requirements],
@@ -63,7 +69,6 @@ def render_json(view: PublicView) -> bytes:
         "edition": _edition(edition) if edition else None,
         "entries": [_entry(entry) for entry in entries],
     }
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
 
 def render_csv(view: PublicView) -> bytes:
@@ -84,6 +89,7 @@ def render_csv(view: PublicView) -> bytes:
 def csv_rows(edition: PublicEdition, entries: Iterable[PublicEntry]) -> Iterable[Sequence[str]]:
     """Yield one row a duty, in the order of `CSV_HEADINGS`."""
     published_on = edition.published_at.astimezone(LOCAL).date().isoformat()
+    withdrawn_on = edition.withdrawn_at.astimezone(LOCAL).date().isoformat() if edition.withdrawn_at else ""
     for entry in entries:
         yield [
             _cell(value)
@@ -102,6 +108,7 @@ def csv_rows(edition: PublicEdition, entries: Iterable[PublicEntry]) -> Iterable
                 published_on,
                 edition.effective_from.isoformat(),
                 edition.contact,
+                withdrawn_on,
             )
         ]
 
@@ -127,6 +134,12 @@ def _edition(edition: PublicEdition) -> dict[str, object]:
         "published_at": edition.published_at.astimezone(LOCAL).isoformat(timespec="seconds"),
         "effective_from": edition.effective_from.isoformat(),
         "effective_to": edition.effective_to.isoformat() if edition.effective_to else None,
+        "withdrawn_at": (
+            edition.withdrawn_at.astimezone(LOCAL).isoformat(timespec="seconds")
+            if edition.withdrawn_at
+            else None
+        ),
+        "withdrawal_reason": edition.withdrawal_reason,
     }
 
 

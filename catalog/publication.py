@@ -28,6 +28,9 @@ TIMEOUT: Final = 60.0
 UNNAMED_PERSON: Final = "个人（姓名不公开）"
 """Stands where the duty holder is a natural person."""
 
+LONGEST_REASON: Final = 500
+"""Characters of the reason of a withdrawal."""
+
 # A name may repeat what is confidential although no column says so: codes, addresses, MACs, URLs.
 _CONFIDENTIAL_TEXT: Final = re.compile(
     r"\d{18,}|(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|://", re.IGNORECASE | re.ASCII
@@ -66,6 +69,9 @@ class PublicEdition:
     effective_to: date | None
     """The day on which the next edition takes effect; None while this is the last one."""
     legal_basis: tuple[Requirement, ...]
+    withdrawn_at: datetime | None = None
+    """When it was withdrawn; it counts no more, and the one before it does again."""
+    withdrawal_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class PublicationRefused(ValueError):
     """Raised when an edition must not be published; nothing was.
 
     Attributes:
-        cause: `no_catalog_duty`, `holder_name_confidential` or `imprint_invalid`.
+        cause: `no_catalog_duty`, `holder_name_confidential`, `imprint_invalid` or `withdrawal_invalid`.
         requirements: ids of what decides it, where the profile does.
     """
 
@@ -277,6 +283,37 @@ async def publish(database: Database, draft: Draft, imprint: Imprint, *, at: dat
     )
 
 
+async def withdraw_edition(
+    database: Database, jurisdiction: Jurisdiction, number: str, *, reason: str, person: str, at: datetime
+) -> None:
+    """Withdraw an edition, for a reason that the public is told; it stays readable, and the one before counts again.
+
+    Raises:
+        PublicationRefused: there is no such edition, it was withdrawn before, or the reason cannot be public.
+        CatalogError: as `Statements.fetch`; nothing was withdrawn.
+    """
+    if not reason.strip() or not person.strip():
+        raise PublicationRefused("withdrawal_invalid", "a reason and a person must be given")
+    if len(reason) > LONGEST_REASON or _CONFIDENTIAL_TEXT.search(reason):
+        raise PublicationRefused(
+            "withdrawal_invalid",
+            f"the reason is public: at most {LONGEST_REASON} characters, without codes and addresses",
+        )
+    district = jurisdiction.district
+    async with database.transaction() as transaction:
+        await transaction.execute("edition_lock", within=TIMEOUT)
+        done = await transaction.fetchval(
+            "edition_withdraw", district, number, at, person.strip(), reason.strip()
+        )
+    if done is None:
+        known = {edition.number: edition for edition in await list_editions(database, jurisdiction)}
+        words = "was withdrawn before" if number in known else "is no edition of this jurisdiction"
+        raise PublicationRefused(
+            "withdrawal_invalid", f"{number!r} {words}: `muster catalog list` shows them"
+        )
+    logger.info("edition %s withdrawn by %s", number, person, extra={"action": "edition_withdrawn"})
+
+
 async def list_editions(database: Statements, jurisdiction: Jurisdiction) -> tuple[PublicEdition, ...]:
     """Return the published editions, the newest first.
 
@@ -294,7 +331,8 @@ async def fetch_public(
     Args:
         database: the catalog.
         jurisdiction: whose catalog; its present profile decides whether there is one at all.
-        number: of the edition; the newest when not given. An unknown number gives `NotYetPublished`.
+        number: of the edition, withdrawn or not; the newest that counts when not given. An unknown number gives
+            `NotYetPublished`.
 
     Raises:
         CatalogError: as `Statements.fetch`.
@@ -305,7 +343,7 @@ async def fetch_public(
     if not _is_ordered(profile):
         return NoPublicCatalog(jurisdiction, catalog.reason, requirements)
     for edition_id, edition, of_profile in await _editions(database, jurisdiction):
-        if number in (None, edition.number):
+        if number == edition.number or (number is None and edition.withdrawn_at is None):
             rows = await database.fetch("edition_entries", edition_id, within=TIMEOUT)
             entries = tuple(
                 _entry(
@@ -336,6 +374,8 @@ async def _editions(
             effective_from=row["effective_from"],
             effective_to=row["effective_to"],
             legal_basis=_cited(profile, row["legal_basis"].split()),
+            withdrawn_at=row["withdrawn_at"],
+            withdrawal_reason=row["withdrawal_reason"],
         )
         found.append((row["edition_id"], edition, profile))
     return found

@@ -53,6 +53,19 @@ install_packages() { # Debian packages
   fi
 }
 
+unpack_package() { # Debian package, folder: its files alone, for a server that must not become a service here
+  [ ! -d "$2" ] || return 0
+  say "unpacking $1 into $2"
+  local loading
+  loading=$(mktemp -d)
+  if (cd "$loading" && apt-get download -q "$1" && dpkg-deb -x ./*.deb unpacked) >/dev/null 2>&1 </dev/null; then
+    mkdir -p "$(dirname "$2")" && mv "$loading/unpacked" "$2"
+  else
+    say "could not download $1: what needs it is skipped"
+  fi
+  rm -rf "$loading"
+}
+
 python_fits() { # command
   "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null </dev/null
 }

@@ -54,6 +54,7 @@ from gateway.serving.grants import Grants
 from gateway.serving.server import RtspServer, keep_wanted, listening
 from gateway.status import FlappingRule, StatusService
 from gateway.supervisor import keep_running
+from gateway.suspensions import Suspensions
 from gateway.viewing.desk import ViewingDesk
 
 logger = logging.getLogger(__name__)
@@ -183,7 +184,13 @@ class Gateway:
             limits=ReaderLimits(config.rtsp_server.max_readers, config.rtsp_server.max_readers_each),
         )
         server = RtspServer(admission, relays, self._clock)
-        viewing = ViewingDesk(admission, relays, self._clock, most=config.viewing.max_views)
+        viewing = ViewingDesk(
+            admission,
+            relays,
+            self._clock,
+            most=config.viewing.max_views,
+            want_key_frame=onvif.want_key_frame if config.onvif.enabled else lambda _: None,
+        )
         services = ApiServices(
             database=self._database,
             clock=self._clock,
@@ -215,6 +222,7 @@ class Gateway:
             "discovery": discovery.run,
             "catalog changes": lambda: self._follow_changes(enrolment, onvif),
             "partitions": self._make_partitions,
+            "suspensions": Suspensions(self._database, config.gateway.id, self._status, self._clock).run,
             "relays on demand": lambda: keep_wanted(
                 relays, on_demand, self._clock, config.relay.idle_stop / 3
             ),

@@ -358,6 +358,13 @@ class ViewingConfig(Section):
     "At once; each costs some hundredths of a core."
 
 
+class ReportsConfig(Section):
+    """How time is counted in reports."""
+
+    maintenance_cap: float = Field(default=86_400, ge=0, le=31 * 86_400)
+    "Seconds of planned maintenance of a source and month that are not counted; what lies beyond counts, and is told."
+
+
 class LogConfig(Section):
     """What is logged and how it is written."""
 
@@ -387,6 +394,7 @@ class Config(BaseModel):
     discovery: DiscoveryConfig = DiscoveryConfig()
     onvif: OnvifConfig = OnvifConfig()
     viewing: ViewingConfig = ViewingConfig()
+    reports: ReportsConfig = ReportsConfig()
     log: LogConfig = LogConfig()
     credentials: CredentialsConfig = CredentialsConfig()
 
@@ -394,6 +402,11 @@ class Config(BaseModel):
     def key_file(self) -> Path:
         """Where the credential key lies."""
         return self.credentials.key_file or self.gateway.state_dir / "credential.key"
+
+    @property
+    def signing_key_file(self) -> Path:
+        """Where the key lies that signs editions."""
+        return self.gateway.state_dir / "signing.key"
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:

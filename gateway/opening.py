@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,10 @@ from catalog.embedded import embedded_postgresql, running_url
 from catalog.errors import DatabaseInUse, EmbeddedPostgresError
 from catalog.jurisdictions import Jurisdiction, save_jurisdiction
 from catalog.migrate import migrate
+from catalog.model.rates import CountingRules
 from catalog.model.secret import Secret
+from catalog.reading import LOCAL
+from catalog.signing import SigningKey
 from gateway.config import Config
 
 logger = logging.getLogger(__name__)
@@ -101,13 +105,18 @@ async def _prepare(database: Database, config: Config) -> None:
     for migration in await migrate(database, muster_version=muster_version()):
         logger.info("applied migration %s", migration.name, extra={"action": "migrated"})
     await database.execute("register_gateway", config.gateway.id)
-    law = config.jurisdiction
-    await save_jurisdiction(
-        database,
-        Jurisdiction(
-            district=law.civil_code, name=law.name, profile=law.profile, base_profile=law.base or None
-        ),
-    )
+    await save_jurisdiction(database, jurisdiction_of(config))
+
+
+def jurisdiction_of(config: Config) -> Jurisdiction:
+    """Return the jurisdiction that this installation works and publishes for."""
+    here = config.jurisdiction
+    return Jurisdiction(here.civil_code, here.name, here.profile, here.base or None)
+
+
+def counting_rules(config: Config) -> CountingRules:
+    """Return how this installation counts time in its reports."""
+    return CountingRules(LOCAL, timedelta(seconds=config.reports.maintenance_cap))
 
 
 def open_vault(config: Config) -> Vault:
@@ -118,6 +127,16 @@ def open_vault(config: Config) -> Vault:
     """
     _make_state_folder(config)
     return Vault.open(config.key_file, create=True)
+
+
+def open_signing_key(config: Config) -> SigningKey:
+    """Return the key that signs editions; its key file is made at first use.
+
+    Raises:
+        KeyUnusable: the key file is unreadable, of another size or open to other users.
+    """
+    _make_state_folder(config)
+    return SigningKey.open(config.signing_key_file)
 
 
 def _make_state_folder(config: Config) -> None:

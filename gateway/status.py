@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from catalog.model.connectivity import DegradeReason, Evidence, EvidenceKind, State
-from catalog.model.display import Displayed, Lifecycle, UnknownReason
+from catalog.model.display import Displayed, Lifecycle, SuspendedReason, UnknownReason
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
@@ -210,6 +210,29 @@ class StatusService:
         if reason in tracked.connectivity.reasons:
             self._quality(tracked, EvidenceKind.RESTORED, reason, at)
 
+    def suspended(self, source_id: int, reason: SuspendedReason | None, *, at: datetime) -> None:
+        """Take in that an approved window began or ended at `at` (UTC); None: the source is in none any more.
+
+        What was measured goes on beneath it. Repeated, it changes nothing.
+        """
+        tracked = self._tracked.get(source_id)
+        if tracked is None or tracked.suspended is reason:
+            return
+        before = tracked.suspended
+        # A window is never shorter than an instant, and begins no earlier than the source.
+        if before is not None and tracked.suspended_since is not None:
+            at = max(at, tracked.suspended_since + INSTANT)
+        tracked.suspended, tracked.suspended_since = reason, at if reason is not None else None
+        kind = "suspended_closed" if reason is None else "suspended_opened"
+        word = reason or before
+        self._record(tracked, kind, at, self._time.now(), reason=word.value if word is not None else None)
+
+    def suspensions(self) -> dict[int, SuspendedReason]:
+        """Return which sources are suspended now, and why."""
+        return {
+            each.source_id: each.suspended for each in self._tracked.values() if each.suspended is not None
+        }
+
     def seen(self, source_id: int, *, at: float) -> None:
         """Take in contact with the device that is no connection."""
         tracked = self._tracked.get(source_id)
@@ -376,7 +399,7 @@ class StatusService:
                 unknown=tracked.unknown,
                 unknown_at=tracked.unknown_since if tracked.unknown else at,
                 suspended=tracked.suspended,
-                suspended_at=tracked.suspended_since,
+                suspended_at=tracked.suspended_since if tracked.suspended else at,
                 flapping=tracked.flapping,
                 detail=detail or {},
             )

@@ -8,8 +8,9 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -18,6 +19,8 @@ from tests.waiting import eventually
 ROOT = Path(__file__).resolve().parents[1]
 MUSTER = (sys.executable, "-X", "utf8", "-c", "from gateway.cli.main import main; main()")
 PERSON = "Test Person"
+MOST_PATIENCE: Final = 60.0
+"""Seconds for one answer, waits the API asked for included."""
 
 SETTINGS = """\
 [gateway]
@@ -136,12 +139,17 @@ class MusterProcess:
         return f"http://127.0.0.1:{self.port}{path}"
 
     async def get(self, path: str) -> Any:
-        """Return the JSON of an API path, asked as operator."""
+        """Return the JSON of an API path, asked as operator; where the API says how long to wait, wait so long."""
         token = (self.folder / "operator.token").read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {token}", "X-Purpose": "test"}
-        async with aiohttp.ClientSession(headers=headers) as session, session.get(self.url(path)) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
+        async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(MOST_PATIENCE):
+            while True:
+                async with session.get(self.url(path)) as answer:
+                    if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+                        assert answer.status == HTTPStatus.OK, await answer.text()
+                        return await answer.json()
+                    wait = float(answer.headers["Retry-After"])
+                await asyncio.sleep(wait)
 
     async def source(self, code: str) -> Any:
         """Return the source with this 20-digit code as `/sources` shows it."""
@@ -218,22 +226,16 @@ async def import_roll(muster: MusterProcess, lines: Sequence[RollLine]) -> None:
     await muster.run("roll", "import", str(file), "--person", PERSON)
 
 
+async def authorise(muster: MusterProcess, cidr: str) -> None:
+    """Authorise a network."""
+    command = ("network", "authorise", cidr, "--document", "test", "--approver", PERSON, "--person", PERSON)
+    await muster.run(*command)
+
+
 async def prepare(muster: MusterProcess, lines: Sequence[RollLine], *, sink_port: int | None = None) -> None:
     """Do what an operator does once: roll, network, sink, token."""
     await import_roll(muster, lines)
-    await muster.run(
-        *(
-            "network",
-            "authorise",
-            "127.0.0.1/32",
-            "--document",
-            "test",
-            "--approver",
-            PERSON,
-            "--person",
-            PERSON,
-        )
-    )
+    await authorise(muster, "127.0.0.1/32")
     if sink_port is not None:
         await muster.run(
             "sink", "add", "central", f"rtsp://127.0.0.1:{sink_port}/muster/", "--person", PERSON

@@ -215,6 +215,20 @@ async def seed_every_state(database: Database) -> Seeded:
             Change(online, "online", first),
         ],
     )
+    async with database.raw_connection() as connection:
+        number = await connection.fetchval(
+            "INSERT INTO suspension (site_id, source_id, reason, starts_at, ends_at, document, requested_at, "
+            "requested_by) SELECT site_id, source_id, 'planned_maintenance', $2, $3, 'D-1', $2, 'Li' FROM source "
+            "WHERE source_id = $1 RETURNING suspension_id",
+            suspended,
+            NOW - timedelta(hours=1),
+            NOW + timedelta(hours=1),
+        )
+        await connection.execute(
+            "INSERT INTO suspension_act VALUES ($1, 1, 'approve', $2, 'Wang', '')",
+            number,
+            NOW - timedelta(hours=1),
+        )
     await add_evidence(database, degraded, 6, "impaired", NOW - timedelta(days=2), "degraded", "no_media")
     await add_evidence(database, offline, 7, "lost", NOW - timedelta(hours=5), "offline", "unreachable")
     return seeded

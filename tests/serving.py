@@ -59,6 +59,7 @@ class Serving:
     port: int
     tls_port: int
     viewing: ViewingDesk
+    wanted_key_frames: list[SourceKey]
     _log: AccessLog
 
     def grant(self, source_id: int) -> Grant:
@@ -89,7 +90,7 @@ async def serving(
     certificate: Path | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve the sources of `codes` for the length of the block, on free ports."""
-    clock, log = SystemClock(), AccessLog(database)
+    clock, log, wanted = SystemClock(), AccessLog(database), list[SourceKey]()
     grants, asked = Grants(), Asked()
     admission = Admission(
         grants=grants,
@@ -102,7 +103,7 @@ async def serving(
         limits=limits or ReaderLimits(),
     )
     server = RtspServer(admission, relays, clock)
-    viewing = ViewingDesk(admission, relays, clock, most=3)
+    viewing = ViewingDesk(admission, relays, clock, most=3, want_key_frame=wanted.append)
     with ExitStack() as stack:
         listeners = Listeners(plain=stack.enter_context(open_listener("127.0.0.1", 0)))
         if certificate is not None:
@@ -112,7 +113,8 @@ async def serving(
             running = tasks.create_task(server.run(listeners), name="rtsp server")
             keeping = tasks.create_task(keep_wanted(relays, asked, clock, 0.2), name="relays on demand")
             showing = tasks.create_task(viewing.run(), name="live pictures")
-            yield Serving(grants, asked, _port(listeners, "plain"), _port(listeners, "secure"), viewing, log)
+            ports = _port(listeners, "plain"), _port(listeners, "secure")
+            yield Serving(grants, asked, *ports, viewing, wanted, log)
             running.cancel()
             keeping.cancel()
             showing.cancel()

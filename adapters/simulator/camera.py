@@ -62,6 +62,8 @@ class VirtualCamera:
     width: int = 640
     height: int = 360
     frame_rate: int = 10
+    key_every: int = 2
+    "Seconds between two key pictures, up to those of a clip."
     noise: int = 0
     "Rows of the picture that are noise: they make the bitrate of a busy street."
 
@@ -69,6 +71,11 @@ class VirtualCamera:
     def endpoint(self) -> str:
         """Return its name in WS-Discovery, the same at each start."""
         return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{self.serial} {self.mac}')}"
+
+    @property
+    def gov_length(self) -> int:
+        """Return the pictures from key picture to key picture, as ONVIF's `GovLength`."""
+        return self.key_every * self.frame_rate
 
     @property
     def base(self) -> str:
@@ -94,6 +101,8 @@ class Condition:
     tilt: float = 0.0
     zoom: float = 0.0
     is_moving: bool = False
+    key_frames_asked: int = 0
+    "How often SetSynchronizationPoint was called; each time every client gets a key picture next."
     presets: dict[str, str] = field(default_factory=dict)
     "Name by token."
 

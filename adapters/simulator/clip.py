@@ -69,8 +69,10 @@ class Clip:
 
     format: Format
     pictures: tuple[tuple[Packet, ...], ...]
-    "The first is a key picture, as is one each two seconds."
+    "The first is a key picture, as is every `key_every`-th."
     frame_rate: int
+    key_every: int
+    "Pictures."
 
 
 def make_clip(camera: VirtualCamera, number: str) -> Clip:
@@ -86,7 +88,7 @@ def make_clip(camera: VirtualCamera, number: str) -> Clip:
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base = Fraction(1, frame_rate)
     context.framerate = Fraction(frame_rate, 1)
-    context.gop_size = 2 * frame_rate
+    context.gop_size = camera.gov_length
     context.max_b_frames = 0
     context.options = _OPTIONS[codec]
     pictures: list[tuple[Packet, ...]] = []
@@ -101,7 +103,7 @@ def make_clip(camera: VirtualCamera, number: str) -> Clip:
     chosen = Format(
         PAYLOAD_TYPE, codec, CLOCK_RATE, None, "packetization-mode=1" if codec == "H264" else None
     )
-    return Clip(describe(chosen, sets), tuple(pictures), frame_rate)
+    return Clip(describe(chosen, sets), tuple(pictures), frame_rate, context.gop_size)
 
 
 def _packets(codec: str, data: bytes, sets: list[bytes]) -> tuple[Packet, ...]:

@@ -147,10 +147,12 @@ class RtspClient:
         clip = await self._clip()
         loop = asyncio.get_running_loop()
         began, sent, sequence, ssrc = loop.time(), 0, secrets.randbits(16), secrets.randbits(32)
-        is_behind = True
+        is_behind, place, asked = True, 0, self._condition.key_frames_asked
         while True:
-            picture = clip.pictures[sent % len(clip.pictures)]
-            is_key = sent % (2 * clip.frame_rate) == 0
+            if asked != self._condition.key_frames_asked:
+                asked, place = self._condition.key_frames_asked, 0
+            picture = clip.pictures[place]
+            is_key = place % clip.key_every == 0
             behind = writer.transport.get_write_buffer_size() > MAX_BEHIND
             is_behind = behind or (is_behind and not is_key)
             if not is_behind and not self._condition.has(Fault.FROZEN):
@@ -169,4 +171,5 @@ class RtspClient:
                     sequence = sequence + 1 & 0xFFFF
                 writer.write(b"".join(frames))
             sent += 1
+            place = (place + 1) % len(clip.pictures)
             await asyncio.sleep(max(0.0, began + sent / clip.frame_rate - loop.time()))

@@ -196,7 +196,7 @@ def _source_and_encoder(of: _Question, prefix: str) -> tuple[str, str]:
         f"<tt:Name>main</tt:Name><tt:UseCount>1</tt:UseCount><tt:Encoding>H264</tt:Encoding>{resolution}"
         f"<tt:Quality>4</tt:Quality><tt:RateControl>{rate}<tt:EncodingInterval>1</tt:EncodingInterval>"
         "<tt:BitrateLimit>512</tt:BitrateLimit></tt:RateControl>"
-        f"<tt:H264><tt:GovLength>{2 * camera.frame_rate}</tt:GovLength><tt:H264Profile>Main</tt:H264Profile></tt:H264>"
+        f"<tt:H264><tt:GovLength>{camera.gov_length}</tt:GovLength><tt:H264Profile>Main</tt:H264Profile></tt:H264>"
     )
     return source, encoder
 
@@ -213,7 +213,7 @@ def _profiles(of: _Question) -> str:
         return (
             '<tr2:GetProfilesResponse><tr2:Profiles token="main" fixed="true"><tr2:Name>main</tr2:Name>'
             f'<tr2:Configurations><tr2:VideoSource token="vs">{source}</tr2:VideoSource>'
-            f'<tr2:VideoEncoder token="ve" GovLength="{2 * of.camera.frame_rate}">{encoder}</tr2:VideoEncoder>'
+            f'<tr2:VideoEncoder token="ve" GovLength="{of.camera.gov_length}">{encoder}</tr2:VideoEncoder>'
             f"{turning}</tr2:Configurations></tr2:Profiles></tr2:GetProfilesResponse>"
         )
     turning = f'<tt:PTZConfiguration token="ptz">{ptz}</tt:PTZConfiguration>' if ptz else ""
@@ -236,6 +236,7 @@ def _uri(of: _Question, operation: str, uri: str) -> str:
 
 
 def _key_frame(of: _Question) -> str:
+    of.condition.key_frames_asked += 1
     return f"<{of.media}:SetSynchronizationPointResponse/>"
 
 

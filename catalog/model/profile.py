@@ -121,6 +121,106 @@ class PublicCatalog:
     """Place classes whose site names are not published."""
 
 
+class DeadlineEvent(StrEnum):
+    """What a statutory period is counted from."""
+
+    LEGACY_FILING = "legacy_filing"
+    """The text took effect: what was in use before is filed within so many days."""
+    NEW_FILING = "new_filing"
+    """A system was put into use: it is filed within so many days."""
+    REMOVAL = "removal"
+    """A removal is planned: it is reported so many days before."""
+    CHANGE = "change"
+    """Something was changed or removed: it is reported within so many days after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A period of calendar days that the text sets; the deadline of a police order is never one of them."""
+
+    event: DeadlineEvent
+    days: int
+    requirement: str
+    in_force_from: date
+    """Since when the text that sets it is in force."""
+
+
+class Offence(StrEnum):
+    """What a text has a sanction for."""
+
+    NOT_BUILT = "not_built"
+    NOT_CONNECTED = "not_connected"
+    FORBIDDEN_LOCATION = "forbidden_location"
+    MLPS_NEGLECTED = "mlps_neglected"
+    INTERFACE_NOT_RESERVED = "interface_not_reserved"
+    NOT_SIMULTANEOUS = "not_simultaneous"
+    USED_WITHOUT_ACCEPTANCE = "used_without_acceptance"
+    NO_ARCHIVE = "no_archive"
+    CAPTURE_OBSTRUCTED = "capture_obstructed"
+    RELEASED_UNMASKED = "released_unmasked"
+    EVIDENCE_NOT_PRESERVED = "evidence_not_preserved"
+    UNAUTHORISED_REMOVAL = "unauthorised_removal"
+    NETWORKING_REFUSED = "networking_refused"
+    ACCESS_REFUSED = "access_refused"
+    NO_SIGN = "no_sign"
+    CHANGE_NOT_REPORTED = "change_not_reported"
+    USER_DUTY_NEGLECTED = "user_duty_neglected"
+    NOT_FILED = "not_filed"
+    ILLEGAL_INSTALLER = "illegal_installer"
+    NO_INSPECTION = "no_inspection"
+    """Who manages a place of a forbidden location does not look for devices there."""
+    NO_CONSENT = "no_consent"
+    """Near a secret-related unit, installed without its consent."""
+
+
+class SanctionStep(StrEnum):
+    """What must have happened before the sanction is possible."""
+
+    DIRECT = "direct"
+    """Nothing: the offence is enough."""
+    AFTER_DEADLINE = "after_deadline"
+    """An order with a time limit was served and the limit passed."""
+    AFTER_REFUSAL = "after_refusal"
+    """Correction was ordered and refused."""
+    AFTER_REFUSAL_OR_HARM = "after_refusal_or_harm"
+    """Correction was ordered and refused, or the consequences were serious."""
+    ORDER_ONLY = "order_only"
+    """Correction is ordered; the text knows no fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """From how much to how much a fine may go, yuan, both ends included."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What a text threatens an offence with. Bands are shown side by side; an amount is never proposed."""
+
+    offence: Offence
+    step: SanctionStep
+    requirement: str
+    rank: Rank
+    unit: Band | None
+    persons: Band | None
+    """For principal and directly responsible persons of the unit."""
+    individual: Band | None
+    """For an offender who is no unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Texts of different rank that threaten one offence differently; a lawyer decides which applies."""
+
+    offence: Offence
+    prevailing: Penalty
+    superseded: tuple[Penalty, ...]
+    """Penalties of lower rank, the highest of them first: candidates for not being applied."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What one decree, or a decree on top of the national regulation, decides."""
@@ -139,6 +239,8 @@ class Profile:
     location_types: tuple[LocationType, ...]
     duty_bases: tuple[DutyBasis, ...]
     requirements: tuple[Requirement, ...]
+    deadlines: tuple[Deadline, ...]
+    penalties: tuple[Penalty, ...]
     layers: tuple[str, ...]
     """The names of the decrees it was made from, the local one first."""
 
@@ -248,8 +350,31 @@ def overlay(local: Profile, base: Profile) -> Profile:
         location_types=_first_of_each(local.location_types + base.location_types),
         duty_bases=local.duty_bases + base.duty_bases,
         requirements=local.requirements + base.requirements,
+        deadlines=local.deadlines + base.deadlines,
+        penalties=local.penalties + base.penalties,
         layers=local.layers + base.layers,
     )
+
+
+def conflicts(profile: Profile) -> tuple[Conflict, ...]:
+    """Return where a lower text threatens what a higher one does too, in other terms (Administrative Penalty Law 14).
+
+    A profile of one layer has none: what a local decree alone says stays reproducible without the overlay.
+    """
+    found: list[Conflict] = []
+    for offence in Offence:
+        ranked = sorted(
+            (penalty for penalty in profile.penalties if penalty.offence is offence),
+            key=lambda penalty: penalty.rank,
+        )
+        different = tuple(penalty for penalty in ranked[1:] if _terms(penalty) != _terms(ranked[0]))
+        if different:
+            found.append(Conflict(offence, ranked[0], different))
+    return tuple(found)
+
+
+def _terms(penalty: Penalty) -> tuple[SanctionStep, Band | None, Band | None, Band | None]:
+    return (penalty.step, penalty.unit, penalty.persons, penalty.individual)
 
 
 def _verified(local: date | None, base: date | None) -> date | None:

@@ -11,19 +11,26 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from catalog.model.profile import (
+    Band,
     Bilingual,
     ConnectionDuty,
+    Deadline,
+    DeadlineEvent,
     DutyBasis,
     ForbiddenLocation,
     Ground,
     LocationType,
+    Offence,
+    Penalty,
     PlaceClass,
     Profile,
     PublicCatalog,
     Rank,
     Requirement,
+    SanctionStep,
     overlay,
 )
+from catalog.profiles.lines import line_of, line_of_value
 
 LOCATION_TYPES_FILE: Final = "location_types.toml"
 
@@ -36,6 +43,18 @@ ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*
 
 class ProfileError(ValueError):
     """Raised when a profile's data file is missing or breaks the rules of a profile."""
+
+
+class Inconsistent(ValueError):
+    """Raised when values of a file contradict each other.
+
+    Attributes:
+        value: the value by which a person finds the place.
+    """
+
+    def __init__(self, message: str, value: str) -> None:
+        super().__init__(message)
+        self.value = value
 
 
 class _Record(BaseModel):
@@ -96,6 +115,41 @@ class _Requirement(_Record):
     text: _Text
 
 
+class _Deadline(_Record):
+    event: Annotated[DeadlineEvent, Field(strict=False)]
+    days: Annotated[int, Field(ge=1, le=3660)]
+    requirement: RequirementId
+
+
+class _Band(_Record):
+    least: Annotated[int, Field(ge=0)] = 0
+    most: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _is_a_band(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"a band from {self.least} to {self.most} yuan is none")
+        return self
+
+    def value(self) -> Band:
+        return Band(self.least, self.most)
+
+
+class _Penalty(_Record):
+    offence: Annotated[Offence, Field(strict=False)]
+    step: Annotated[SanctionStep, Field(strict=False)]
+    requirement: RequirementId
+    unit: _Band | None = None
+    persons: _Band | None = None
+    individual: _Band | None = None
+
+    @model_validator(mode="after")
+    def _has_a_fine_unless_order_only(self) -> Self:
+        if (self.step is SanctionStep.ORDER_ONLY) == any((self.unit, self.persons, self.individual)):
+            raise ValueError("a penalty has a band, and order_only has none")
+        return self
+
+
 class _ProfileFile(_Record):
     """The shape of `<name>.toml`; every key is known, every requirement id is defined in the file."""
 
@@ -107,6 +161,8 @@ class _ProfileFile(_Record):
     connection_duty: _ConnectionDuty
     public_catalog: _PublicCatalog
     duty_bases: list[_DutyBasis] = []
+    deadlines: list[_Deadline] = []
+    penalties: list[_Penalty] = []
     place_classes: Annotated[list[_PlaceClass], Field(min_length=1)]
     forbidden_locations: Annotated[list[_ForbiddenLocation], Field(min_length=1)]
     requirements: Annotated[list[_Requirement], Field(min_length=1)]
@@ -118,14 +174,18 @@ class _ProfileFile(_Record):
         _refuse_repeats("requirement", (item.id for item in self.requirements))
         _refuse_repeats("place class", (item.code for item in self.place_classes))
         _refuse_repeats("forbidden location", (item.location for item in self.forbidden_locations))
+        _refuse_repeats("deadline", (item.event for item in self.deadlines))
+        _refuse_repeats("penalty", (item.offence for item in self.penalties))
         missing = sorted(set(self._cited()) - {item.id for item in self.requirements})
         if missing:
-            raise ValueError(f"cited but not defined: {', '.join(missing)}")
+            raise Inconsistent(f"cited but not defined: {', '.join(missing)}", missing[0])
         unknown = sorted(
             set(self.public_catalog.suppressed_site_classes) - {item.code for item in self.place_classes}
         )
         if unknown:
-            raise ValueError(f"suppressed place classes that do not exist: {', '.join(unknown)}")
+            raise Inconsistent(
+                f"suppressed place classes that do not exist: {', '.join(unknown)}", unknown[0]
+            )
         if self.public_catalog.enabled and not self.public_catalog.requirements:
             raise ValueError("a public catalog is enabled without a requirement that orders it")
         return self
@@ -136,13 +196,15 @@ class _ProfileFile(_Record):
         yield from (item.requirement for item in self.duty_bases)
         yield from (item.requirement for item in self.place_classes)
         yield from (ground.requirement for item in self.forbidden_locations for ground in item.grounds)
+        yield from (item.requirement for item in self.deadlines)
+        yield from (item.requirement for item in self.penalties)
 
 
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{what} {value} stands twice")
+            raise Inconsistent(f"{what} {value} stands twice", value)
         seen.add(value)
 
 
@@ -166,7 +228,10 @@ def load_profile(name: str) -> Profile:
     """
     if name not in profile_names():
         raise ProfileError(f"no profile {name!r}; there are {', '.join(profile_names())}")
-    profile = parse_profile(_folder().joinpath(f"{name}.toml").read_bytes(), location_types())
+    try:
+        profile = parse_profile(_folder().joinpath(f"{name}.toml").read_bytes(), location_types())
+    except ProfileError as error:
+        raise ProfileError(f"{name}.toml: {error}") from error
     if profile.name != name:
         raise ProfileError(f"the file {name}.toml calls itself {profile.name!r}")
     return profile
@@ -186,13 +251,12 @@ def effective_profile(name: str, base: str | None = None) -> Profile:
 @cache
 def location_types() -> tuple[LocationType, ...]:
     """Load the vocabulary of permitted location types, common to all profiles."""
+    text = _folder().joinpath(LOCATION_TYPES_FILE).read_text("utf-8")
     try:
-        record = _LocationTypes.model_validate(
-            tomllib.loads(_folder().joinpath(LOCATION_TYPES_FILE).read_text("utf-8"))
-        )
+        record = _LocationTypes.model_validate(tomllib.loads(text))
         _refuse_repeats("location type", (item.location for item in record.location_types))
     except ValueError as error:
-        raise ProfileError(f"{LOCATION_TYPES_FILE}: {_explained(error)}") from error
+        raise ProfileError(f"{LOCATION_TYPES_FILE}: {_explained(error, text)}") from error
     return tuple(LocationType(item.location, item.value()) for item in record.location_types)
 
 
@@ -204,23 +268,41 @@ def parse_profile(document: bytes, permitted: tuple[LocationType, ...]) -> Profi
             defined, or a permitted location type that the profile forbids.
     """
     try:
-        record = _ProfileFile.model_validate(tomllib.loads(document.decode("utf-8")))
+        text = document.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"profile: not UTF-8 text: {error}") from error
+    try:
+        record = _ProfileFile.model_validate(tomllib.loads(text))
     except ValueError as error:
-        raise ProfileError(f"profile: {_explained(error)}") from error
+        raise ProfileError(f"profile: {_explained(error, text)}") from error
     both = {item.value for item in permitted} & {item.location for item in record.forbidden_locations}
     if both:
-        raise ProfileError(
-            f"profile {record.name}: permitted and forbidden at once: {', '.join(sorted(both))}"
+        told = _placed(
+            line_of_value(text, min(both)), f"permitted and forbidden at once: {', '.join(sorted(both))}"
         )
+        raise ProfileError(f"profile: {told}")
     return _profile(record, permitted)
 
 
-def _explained(error: ValueError) -> str:
+def _explained(error: ValueError, text: str) -> str:
+    """Say every mistake with its line in the text of the file, where it has one."""
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in error.errors()
-    )
+    told: list[str] = []
+    for item in error.errors():
+        cause = item.get("ctx", {}).get("error")
+        line = (
+            line_of_value(text, cause.value)
+            if isinstance(cause, Inconsistent)
+            else line_of(text, item["loc"])
+        )
+        where = ".".join(str(part) for part in item["loc"]) or "file"
+        told.append(_placed(line, f"{where}: {item['msg']}"))
+    return "; ".join(told)
+
+
+def _placed(line: int | None, text: str) -> str:
+    return f"line {line}: {text}" if line is not None else text
 
 
 def _folder() -> Traversable:
@@ -260,5 +342,22 @@ def _profile(record: _ProfileFile, permitted: tuple[LocationType, ...]) -> Profi
             Requirement(item.id, rank, item.article.value(), item.text.value())
             for item in record.requirements
         ),
+        deadlines=tuple(
+            Deadline(item.event, item.days, item.requirement, record.effective_from)
+            for item in record.deadlines
+        ),
+        penalties=tuple(_penalty(item, rank) for item in record.penalties),
         layers=(record.name,),
+    )
+
+
+def _penalty(item: _Penalty, rank: Rank) -> Penalty:
+    return Penalty(
+        offence=item.offence,
+        step=item.step,
+        requirement=item.requirement,
+        rank=rank,
+        unit=item.unit.value() if item.unit else None,
+        persons=item.persons.value() if item.persons else None,
+        individual=item.individual.value() if item.individual else None,
     )

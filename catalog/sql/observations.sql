@@ -9,6 +9,10 @@ ON CONFLICT (gateway_id) DO UPDATE
    SET epoch = g.epoch + 1, started_at = greatest($2, g.started_at)
 RETURNING epoch, (SELECT observed_until FROM gateway WHERE gateway_id = $1) AS observed_until;
 
+-- name: first_source_of_gateway
+-- When the first source of a gateway came onto the roll. $1 gateway
+SELECT min(s.created_at) FROM source s JOIN site t USING (site_id) WHERE t.gateway_id = $1;
+
 -- name: register_gateway
 -- Make the gateway known without starting an epoch, so that a roll can name it.
 -- $1: text, gateway id

@@ -46,11 +46,23 @@ INSERT INTO edition (district, number, profile, legal_basis, issued_by, contact,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING edition_id;
 
 -- name: edition_list
--- The editions of a jurisdiction, the newest first, and the day on which the next one took effect.
+-- The editions of a jurisdiction, the newest first, and the day on which the next one that counts took effect.
 -- $1: text, six digits
-SELECT edition_id, number, profile, legal_basis, issued_by, contact, published_at, effective_from,
-       lead(effective_from) OVER (ORDER BY edition_id) AS effective_to
-  FROM edition WHERE district = $1 ORDER BY edition_id DESC;
+SELECT e.edition_id, e.number, e.profile, e.legal_basis, e.issued_by, e.contact, e.published_at, e.effective_from,
+       w.withdrawn_at, w.reason AS withdrawal_reason,
+       (SELECT n.effective_from FROM edition n
+         WHERE n.district = e.district AND n.edition_id > e.edition_id
+           AND NOT EXISTS (SELECT FROM edition_withdrawal x WHERE x.edition_id = n.edition_id)
+         ORDER BY n.edition_id LIMIT 1) AS effective_to
+  FROM edition e LEFT JOIN edition_withdrawal w ON w.edition_id = e.edition_id
+ WHERE e.district = $1 ORDER BY e.edition_id DESC;
+
+-- name: edition_withdraw
+-- Withdraw an edition; returns no row where there is none of this number, or it was withdrawn before.
+-- $1: district; $2: number; $3: instant; $4: person; $5: reason
+INSERT INTO edition_withdrawal (edition_id, withdrawn_at, withdrawn_by, reason)
+SELECT edition_id, $3, $4, $5 FROM edition WHERE district = $1 AND number = $2
+ON CONFLICT DO NOTHING RETURNING edition_id;
 
 -- name: edition_entries
 -- The rows of an edition.

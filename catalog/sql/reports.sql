@@ -65,7 +65,7 @@ SELECT state, reasons, started_at, ended_at, last_positive_at FROM (
 -- $1 source, $2 from, $3 until or null, $4 limit, $5 now, $6 silence after which a gateway counts as blind
 SELECT * FROM (
   SELECT 'source' AS of_what, kind, reason, started_at, ended_at
-    FROM overlay_interval WHERE source_id = $1
+    FROM overlay_interval WHERE source_id = $1 AND kind = 'unknown'
   UNION ALL
   SELECT 'gateway', o.kind, o.reason, o.started_at, o.ended_at
     FROM overlay_interval o JOIN site t ON t.gateway_id = o.gateway_id JOIN source s ON s.site_id = t.site_id
@@ -74,8 +74,10 @@ SELECT * FROM (
   SELECT 'source', 'unknown', unknown_reason, unknown_since, NULL
     FROM connectivity WHERE source_id = $1 AND unknown_reason IS NOT NULL
   UNION ALL
-  SELECT 'source', 'suspended', suspended_reason, suspended_since, NULL
-    FROM connectivity WHERE source_id = $1 AND suspended_reason IS NOT NULL
+  SELECT 'source', 'suspended', w.reason, w.starts_at, CASE WHEN w.ends_at <= $5 THEN w.ends_at END
+    FROM suspensions_in_force() w
+    JOIN source s ON s.site_id = w.site_id AND (w.source_id IS NULL OR w.source_id = s.source_id)
+   WHERE s.source_id = $1 AND w.starts_at <= $5
   UNION ALL
   SELECT 'gateway', 'unknown', g.blind_reason, greatest(g.blind_since, s.created_at), NULL
     FROM source s JOIN site t ON t.site_id = s.site_id JOIN gateway_sight($5, $6) g ON g.gateway_id = t.gateway_id

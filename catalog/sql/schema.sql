@@ -455,6 +455,76 @@ CREATE TABLE edition_entry (
 COMMENT ON TABLE edition_entry IS 'One public row a duty: the allow-list of what the public may see, and nothing else.';
 COMMENT ON COLUMN edition_entry.site_name IS 'Null where the class is sensitive and its name suppressed.';
 
+CREATE TABLE edition_withdrawal (
+  edition_id    bigint PRIMARY KEY REFERENCES edition,
+  withdrawn_at  timestamptz NOT NULL,
+  withdrawn_by  text NOT NULL CHECK (withdrawn_by <> ''),
+  reason        text NOT NULL CHECK (reason <> '')
+);
+COMMENT ON TABLE edition_withdrawal IS 'An edition that no longer counts: the one before it does again. Both stay readable.';
+COMMENT ON COLUMN edition_withdrawal.withdrawn_by IS 'For the log, not part of the public view.';
+COMMENT ON COLUMN edition_withdrawal.reason IS 'Shown to the public.';
+
+CREATE TABLE compliance_case (
+  case_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  number        text NOT NULL UNIQUE,
+  district      text NOT NULL REFERENCES jurisdiction,
+  site_id       bigint NOT NULL REFERENCES site,
+  duty_id       bigint NOT NULL REFERENCES duty,
+  opened_at     timestamptz NOT NULL,
+  evidence      jsonb NOT NULL,
+  evidence_sha256 text NOT NULL CHECK (evidence_sha256 ~ '^[0-9a-f]{64}$')
+);
+CREATE INDEX compliance_case_by_site ON compliance_case (site_id);
+CREATE INDEX compliance_case_by_district ON compliance_case (district, case_id);
+COMMENT ON TABLE compliance_case IS 'A site that must connect and has sources that never did (WX-21, WX-34). Where it stands follows from its steps and the day.';
+COMMENT ON COLUMN compliance_case.evidence IS 'What was known when it was found: duty, sources, how long the platform could have accepted. Never changed.';
+COMMENT ON COLUMN compliance_case.evidence_sha256 IS 'Of the canonical JSON of evidence.';
+
+CREATE TABLE case_step (
+  case_id       bigint NOT NULL REFERENCES compliance_case,
+  position      int NOT NULL CHECK (position > 0),
+  step          text NOT NULL CHECK (step IN ('verify', 'dispute', 'answer', 'order', 'extend', 'appeal', 'resume',
+                                              'rectify', 'refer', 'withdraw', 'close')),
+  at            timestamptz NOT NULL,
+  on_day        date NOT NULL,
+  person        text NOT NULL CHECK (person <> ''),
+  detail        jsonb NOT NULL,
+  PRIMARY KEY (case_id, position)
+);
+COMMENT ON TABLE case_step IS 'What people did to a case, in order; the table of steps is catalog/model/case.py.';
+COMMENT ON COLUMN case_step.on_day IS 'The local day of at: deadlines are local days.';
+COMMENT ON COLUMN case_step.person IS 'Who entered it; whose act it is stands in detail (organ, by).';
+
+CREATE TABLE suspension (
+  suspension_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  site_id       bigint NOT NULL REFERENCES site,
+  source_id     bigint REFERENCES source,
+  reason        text NOT NULL CHECK (reason IN
+                ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority')),
+  starts_at     timestamptz NOT NULL,
+  ends_at       timestamptz NOT NULL,
+  document      text NOT NULL CHECK (document <> ''),
+  requested_at  timestamptz NOT NULL,
+  requested_by  text NOT NULL CHECK (requested_by <> ''),
+  CHECK (ends_at > starts_at)
+);
+CREATE INDEX suspension_by_site ON suspension (site_id, ends_at);
+COMMENT ON TABLE suspension IS 'A window in which a site, or one source of it, is asked not to be charged. It counts once it is approved.';
+COMMENT ON COLUMN suspension.source_id IS 'Null: the whole site.';
+COMMENT ON COLUMN suspension.starts_at IS 'Before requested_at: retroactive, and approved by two people.';
+
+CREATE TABLE suspension_act (
+  suspension_id bigint NOT NULL REFERENCES suspension,
+  position      int NOT NULL CHECK (position > 0),
+  act           text NOT NULL CHECK (act IN ('approve', 'withdraw', 'end')),
+  at            timestamptz NOT NULL,
+  person        text NOT NULL CHECK (person <> ''),
+  text          text NOT NULL,
+  PRIMARY KEY (suspension_id, position)
+);
+COMMENT ON TABLE suspension_act IS 'What people did to a suspension, in order; catalog/model/suspension.py says what may be done.';
+
 CREATE TABLE sink (
   sink_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name          text NOT NULL UNIQUE CHECK (name <> ''),
@@ -510,8 +580,13 @@ CREATE TRIGGER evidence_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON evide
 CREATE TRIGGER access_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON access_log EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER edition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER edition_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_entry EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER edition_withdrawal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_withdrawal EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON connectivity_interval EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER device_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON device_event EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER compliance_case_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON compliance_case EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER case_step_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON case_step EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suspension_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suspension_act_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension_act EXECUTE FUNCTION refuse_change();
 
 CREATE FUNCTION announce_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -690,6 +765,23 @@ CREATE FUNCTION recount_rollups(p_sites bigint[]) RETURNS void LANGUAGE sql AS $
 $$;
 COMMENT ON FUNCTION recount_rollups(bigint[]) IS
   'Counts the given sites anew, after the roll changed who belongs to them. Call it in the same transaction; muster check compares all with it.';
+
+CREATE FUNCTION suspensions_in_force()
+RETURNS TABLE (suspension_id bigint, site_id bigint, source_id bigint, reason text, starts_at timestamptz,
+               ends_at timestamptz, retroactive boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT suspension_id, site_id, source_id, reason, starts_at, ends, retroactive
+    FROM (SELECT s.*, s.starts_at < s.requested_at AS retroactive, least(s.ends_at, a.ended_at) AS ends, a.approvals,
+                 a.withdrawn
+            FROM suspension s
+            JOIN LATERAL (
+              SELECT count(DISTINCT person) FILTER (WHERE act = 'approve') AS approvals,
+                     coalesce(bool_or(act = 'withdraw'), false) AS withdrawn,
+                     min(at) FILTER (WHERE act = 'end') AS ended_at
+                FROM suspension_act x WHERE x.suspension_id = s.suspension_id) a ON true) w
+   WHERE NOT withdrawn AND approvals >= CASE WHEN retroactive THEN 2 ELSE 1 END AND ends > starts_at
+$$;
+COMMENT ON FUNCTION suspensions_in_force() IS
+  'The windows that count: approved (retroactive ones by two people), not withdrawn, up to where they were ended.';
 
 CREATE FUNCTION gateway_sight(p_now timestamptz, p_stale interval)
 RETURNS TABLE (gateway_id text, blind_reason text, blind_since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$

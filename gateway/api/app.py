@@ -15,6 +15,7 @@ from catalog.reading import Region
 from gateway.api import (
     access_acts,
     acting,
+    case_reads,
     discovery_acts,
     event_stream,
     health,
@@ -42,6 +43,7 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
     for registry in (
         reads.registry,
         report_reads.registry,
+        case_reads.registry,
         acting.registry,
         discovery_acts.registry,
         access_acts.registry,

@@ -9,15 +9,14 @@ from pydantic import Field
 
 from catalog.access import Role
 from catalog.errors import DatabaseAway
-from catalog.jurisdictions import Jurisdiction
 from catalog.public_rendering import render_csv, render_json
 from catalog.publication import PublicView, Published, fetch_public
 from gateway.api.dispatch import language_of
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.registry import JSON, Call, Registry, Schema
 from gateway.api.services import ApiServices
-from gateway.config import Config
 from gateway.console.public_page import Shown, render_html
+from gateway.opening import jurisdiction_of
 
 registry: Final = Registry()
 
@@ -68,12 +67,6 @@ class LastViews:
 
 
 LAST_VIEWS: Final = web.AppKey("last_views", LastViews)
-
-
-def jurisdiction_of(config: Config) -> Jurisdiction:
-    """Return the jurisdiction that this installation publishes for."""
-    here = config.jurisdiction
-    return Jurisdiction(here.civil_code, here.name, here.profile, here.base or None)
 
 
 @registry.operation(

@@ -1,5 +1,6 @@
 """Handlers of the reports, and of the status query of the police."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -9,7 +10,8 @@ from pydantic import BaseModel
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.display import Displayed
-from catalog.reading import Counts, DistrictCounts, Page, Region
+from catalog.rate_report import PeriodInvalid, TooManySources, local_period, rate_report, report_days
+from catalog.reading import Counts, DistrictCounts, Page, Region, local_day
 from gateway.api import police_schemas, schemas
 from gateway.api.bodies import StatusQueryBody
 from gateway.api.dispatch import record
@@ -23,12 +25,17 @@ from gateway.api.export import (
     Sheet,
     send_file,
 )
-from gateway.api.problem import Code
+from gateway.api.problem import ApiProblem, Code
+from gateway.api.rate_schemas import RATES, RateAnswer, RatesAnswer, RatesQuery, rates_answer, rates_page
 from gateway.api.reads import items, look
 from gateway.api.registry import JSON, Call, Registry, Result
+from gateway.opening import counting_rules
 from gateway.status_view import StatusView
 
 registry: Final = Registry()
+
+MOST_SOURCES: Final = 100_000
+"""Sources of one report of rates: some 20 s of a thread beside the control plane."""
 
 _EXPORTS: Final = Exports()
 _ROWS: Final = "rows of the token's region"
@@ -122,6 +129,46 @@ async def _file(
         # The first bytes leave before the handler returns, so the record comes first.
         await record(call.services, call.request, 200)
         return await send_file(call.request, sheet, form, read)
+
+
+@registry.operation(
+    "GET",
+    "/api/v1/reports/rates",
+    tag="reports",
+    region_rule=_ROWS,
+    answers={Role.OPERATOR: RatesAnswer, Role.POLICE_STATUS: RatesAnswer},
+    query=RatesQuery,
+    media=_FILES,
+    problems=(Code.REGION_FORBIDDEN, Code.INVALID, Code.TOO_MANY),
+)
+async def report_rates(call: Call[RatesQuery, None]) -> Result:
+    """Report online, access and intact rates of whole local days by every formula, with what was excluded and why."""
+    query, services = call.query, call.services
+    view = look(call, query.region)
+    try:
+        days = report_days(query.first, query.last, local_day(view.now))
+        period = local_period(*days, view.now)
+    except PeriodInvalid as error:
+        raise ApiProblem(Code.INVALID, str(error)) from error
+    with services.long_reports.turn():
+        try:
+            report = await rate_report(
+                services.database,
+                view,
+                period,
+                by=query.by,
+                rules=counting_rules(services.config),
+                most=MOST_SOURCES,
+            )
+        except TooManySources as error:
+            raise ApiProblem(Code.INVALID, f"{error}, or use `muster report rates`") from error
+    if query.format == "json":
+        return await asyncio.to_thread(rates_answer, report, days)
+
+    async def read(cursor: str | None, limit: int) -> Page[Any]:
+        return await asyncio.to_thread(rates_page, report, int(cursor or 0), limit)
+
+    return await _file(call, ("rates", RATES), _Shape(RateAnswer, RatesAnswer), query.format, read)
 
 
 @registry.operation(

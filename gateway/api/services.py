@@ -194,9 +194,11 @@ class ApiServices:
     tokens: Tokens = field(init=False)
     authentication: Authentication = field(init=False)
     stale: StaleAnswers = field(default_factory=StaleAnswers)
-    # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
     large_bodies: Turns = field(default_factory=lambda: Turns(2))
     "Roll files under way: each is held in memory as a whole."
+    long_reports: Turns = field(default_factory=lambda: Turns(2))
+    "Reports of rates under way: each reads the whole histories of its region."
+    # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
     rate: RateLimit = field(default_factory=lambda: RateLimit(50, 100))
     public_rate: RateLimit = field(default_factory=lambda: RateLimit(5, 30))
 

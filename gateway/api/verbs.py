@@ -25,11 +25,11 @@ from catalog.roll_problem import RollInvalid
 from gateway.api.bodies import NetworkBody, SinkBody, SourceBody, TokenBody
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
-from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.services import ApiServices, OnvifDesk
 from gateway.discovery_plan import SweepRefused, SweepRequest
 from gateway.onvif.devices import NoDevice
 from gateway.onvif.steering import Steered, TooManySteered
+from gateway.opening import jurisdiction_of
 from gateway.relay.limits import SETTINGS, Shortage
 from gateway.serving.grants import LIFETIME, Grant, TooManyGrants, Viewer
 

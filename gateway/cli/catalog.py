@@ -1,99 +1,45 @@
-"""`muster roll`, `muster publish`, `muster check`: the roll in, the public catalog out, the database verified."""
+"""`muster publish`, `muster catalog`: the public catalog's editions, published, compared, signed and verified."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from catalog.check import INVARIANTS, check
 from catalog.database import Database
-from catalog.jurisdictions import Jurisdiction, load_jurisdictions
-from catalog.publication import Imprint, compile_edition, publish
-from catalog.roll_file import RollInvalid, read_roll
-from catalog.roll_import import ImportOrder, RollDifference, apply_import, plan_import
+from catalog.edition_difference import EditionDifference, edition_difference
+from catalog.jurisdictions import Jurisdiction
+from catalog.public_rendering import public_document
+from catalog.publication import (
+    Imprint,
+    NoPublicCatalog,
+    PublicEntry,
+    Published,
+    compile_edition,
+    fetch_public,
+    list_editions,
+    publish,
+    withdraw_edition,
+)
+from catalog.reading import LOCAL
+from catalog.signing import LARGEST, SignatureInvalid, fingerprint, verify
 from gateway.cli.command import (
     ConfigOption,
-    ExitCode,
     PersonOption,
-    complain,
     console,
     now,
     person_or_login,
+    read_config,
     run,
     say,
+    told,
 )
 from gateway.config import Config
+from gateway.opening import jurisdiction_of, open_signing_key
 
-roll = typer.Typer(no_args_is_help=True, help="The roll of sources that must connect.")
+editions = typer.Typer(no_args_is_help=True, help="The published editions of the catalog.")
 
-_SHOWN = 50
-"""Rows of a difference or problems of a file that are printed; the rest is counted."""
-
-
-@roll.command("import")
-def import_roll(
-    file: Annotated[Path, typer.Argument(help="CSV or XLSX.", exists=True, dir_okay=False)],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
-    ] = False,
-    allow_mass_retirement: Annotated[
-        bool, typer.Option(help="The file really is meant to retire most of the roll.")
-    ] = False,
-    person: PersonOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """Bring the catalog up to the file: all of it, or nothing."""
-
-    async def work(database: Database, settings: Config) -> RollDifference:
-        jurisdictions = await load_jurisdictions(database)
-        rows = await asyncio.to_thread(lambda: read_roll(file.read_bytes(), jurisdictions))
-        if dry_run:
-            return await plan_import(database, rows, jurisdictions)
-        order = ImportOrder(
-            gateway_id=settings.gateway.id,
-            imported_by=person_or_login(person),
-            at=now(),
-            allow_mass_retirement=allow_mass_retirement,
-        )
-        return await apply_import(database, rows, jurisdictions, order)
-
-    async def told(database: Database, settings: Config) -> RollDifference | None:
-        try:
-            return await work(database, settings)
-        except RollInvalid as error:
-            for problem in error.problems[:_SHOWN]:
-                complain(str(problem))
-            if error.total > _SHOWN:
-                complain(f"… and {error.total - _SHOWN} more")
-            return None
-
-    difference = run(config, told)
-    if difference is None:
-        raise typer.Exit(ExitCode.FOUND)
-    _print_difference(difference, dry_run=dry_run)
-
-
-def _print_difference(difference: RollDifference, *, dry_run: bool) -> None:
-    if dry_run:
-        table = Table("", "unit", "site", "code", "change", box=None)
-        for row in difference.added[:_SHOWN]:
-            table.add_row("+", row.unit, row.site, str(row.gb_id or ""), "")
-        for change in difference.changed[:_SHOWN]:
-            words = "; ".join(f"{f.column}: {f.before or '–'} → {f.after or '–'}" for f in change.fields)
-            table.add_row("~", change.row.unit, change.row.site, str(change.row.gb_id or ""), words)
-        for gone in difference.retired[:_SHOWN]:
-            table.add_row("-", gone.unit, gone.site, gone.gb_id or "", "retired")
-        console().print(table)
-    if dry_run:
-        say("nothing was changed; an import would do this:")
-    say(
-        f"added {len(difference.added)}, changed {len(difference.changed)}, retired {len(difference.retired)}, "
-        f"unchanged {difference.unchanged}"
-    )
-    if difference.rejected:
-        say(f"{len(difference.rejected)} rows have a location that the law forbids: they are never relayed")
+NumberArgument = Annotated[str, typer.Argument(help="Number of an edition, e.g. 990100-2026-001.")]
 
 
 def publish_catalog(
@@ -105,8 +51,7 @@ def publish_catalog(
 
     async def work(database: Database, settings: Config) -> None:
         law = settings.jurisdiction
-        jurisdiction = Jurisdiction(law.civil_code, law.name, law.profile, law.base or None)
-        draft = await compile_edition(database, jurisdiction, at=now())
+        draft = await compile_edition(database, jurisdiction_of(settings), at=now())
         if dry_run:
             say(
                 f"{len(draft.entries)} entries, {len(draft.withheld)} site names withheld; nothing was published"
@@ -122,15 +67,133 @@ def publish_catalog(
     run(config, work)
 
 
-def check_database(config: ConfigOption = None) -> None:
-    """Verify the invariants of the live database."""
+@editions.command("list")
+def list_all(config: ConfigOption = None) -> None:
+    """Show the editions, the newest first; every earlier one stays."""
 
-    async def work(database: Database, _: Config) -> int:
-        findings = await check(database)
-        for finding in findings:
-            say(f"{finding.subject}: {finding.text}  (must hold: {finding.invariant})")
-        say(f"{len(INVARIANTS)} invariants checked, {len(findings)} findings")
-        return len(findings)
+    async def work(database: Database, settings: Config) -> None:
+        table = Table("number", "published", "in effect from", "until", "issued by", "withdrawn", box=None)
+        for item in await list_editions(database, jurisdiction_of(settings)):
+            published = f"{item.published_at.astimezone(LOCAL):%Y-%m-%d %H:%M}"
+            until = str(item.effective_to or "")
+            gone = f"{item.withdrawn_at.astimezone(LOCAL):%Y-%m-%d %H:%M}" if item.withdrawn_at else ""
+            table.add_row(item.number, published, str(item.effective_from), until, item.issued_by, gone)
+        console().print(table)
 
-    if run(config, work):
-        raise typer.Exit(ExitCode.FOUND)
+    run(config, work)
+
+
+@editions.command("withdraw")
+def withdraw(
+    number: NumberArgument,
+    text: Annotated[str, typer.Option("--text", help="The reason, which the public is told.")],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Withdraw an edition: the one before counts again, and both stay readable."""
+
+    async def work(database: Database, settings: Config) -> None:
+        who = person_or_login(person)
+        await withdraw_edition(database, jurisdiction_of(settings), number, reason=text, person=who, at=now())
+        say(f"edition {number} is withdrawn")
+
+    run(config, work)
+
+
+@editions.command("diff")
+def diff(earlier: NumberArgument, later: NumberArgument, config: ConfigOption = None) -> None:
+    """Show which entries came, went and changed from one edition to another."""
+
+    async def work(database: Database, settings: Config) -> EditionDifference:
+        jurisdiction = jurisdiction_of(settings)
+        first = await _published(database, jurisdiction, earlier)
+        second = await _published(database, jurisdiction, later)
+        return edition_difference(first.entries, second.entries)
+
+    found = run(config, work)
+    table = Table("", "entry", "holder", "site", "class", "due", "basis", "change", box=None)
+    for mark, entries in (("+", found.added), ("-", found.removed)):
+        for entry in entries:
+            table.add_row(mark, *_cells(entry), "")
+    for change in found.changed:
+        words = "; ".join(
+            f"{item.field}: {item.before or '–'} → {item.after or '–'}" for item in change.fields
+        )
+        table.add_row("~", *_cells(change.after), words)
+    if table.row_count:
+        console().print(table)
+    say(
+        f"{earlier} → {later}: added {len(found.added)}, removed {len(found.removed)}, "
+        f"changed {len(found.changed)}, unchanged {found.unchanged}"
+    )
+
+
+@editions.command("sign")
+def sign(
+    number: NumberArgument,
+    output: Annotated[Path, typer.Option(help="Write the signed document to this file.", dir_okay=False)],
+    config: ConfigOption = None,
+) -> None:
+    """Write an edition as a signed JSON document (Ed25519), verifiable wherever it goes."""
+
+    async def work(database: Database, settings: Config) -> None:
+        view = await _published(database, jurisdiction_of(settings), number)
+        key = open_signing_key(settings)
+        try:
+            output.write_bytes(key.sign(public_document(view)))
+        except OSError as error:
+            raise ValueError(f"{output}: {error.strerror}") from None
+        say(f"{output}: edition {number}, {len(view.entries)} entries, key {fingerprint(key.public_key)}")
+
+    run(config, work)
+
+
+@editions.command("public-key")
+def public_key(config: ConfigOption = None) -> None:
+    """Print the public key that editions are signed with, for whoever verifies; made at first use."""
+    say(told(lambda: open_signing_key(read_config(config))).public_key)
+
+
+@editions.command("verify")
+def verify_file(
+    file: Annotated[Path, typer.Argument(help="From `muster catalog sign`.", exists=True, dir_okay=False)],
+    key: Annotated[
+        Path | None, typer.Option(help="File with the public key it must be of.", exists=True, dir_okay=False)
+    ] = None,
+) -> None:
+    """Check a signed edition; needs neither the database nor a configuration."""
+
+    def work() -> None:
+        expected = key.read_text(encoding="ascii").strip() if key is not None else None
+        with file.open("rb") as signed:
+            found = verify(signed.read(LARGEST + 1), expected)
+        match found.document:
+            case {"edition": {"number": str(number)}, "entries": list(entries)}:
+                pass
+            case _:
+                raise SignatureInvalid(f"{file}: signed, but no edition of a public catalog")
+        say(f"{file}: edition {number}, {len(entries)} entries, unchanged since it was signed")
+        say(
+            f"key {found.fingerprint}: "
+            + ("the one expected" if expected else "compare it with the publisher's")
+        )
+
+    told(work)
+
+
+async def _published(database: Database, jurisdiction: Jurisdiction, number: str) -> Published:
+    view = await fetch_public(database, jurisdiction, number)
+    match view:
+        case Published():
+            return view
+        case NoPublicCatalog() as none:
+            raise ValueError(none.reason.en)
+        case _:
+            raise ValueError(
+                f"no edition {number!r} of {jurisdiction.name}: `muster catalog list` shows the published ones"
+            )
+
+
+def _cells(entry: PublicEntry) -> tuple[str, ...]:
+    site = entry.site_name or "–"
+    return (str(entry.entry_id), entry.holder, site, entry.place_class, str(entry.due_on), entry.basis)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -41,6 +41,13 @@ class ExitCode(IntEnum):
     FOUND = 1
     USAGE = 2
     UNREACHABLE = 3
+
+
+class Language(StrEnum):
+    """Language of what is written for people."""
+
+    ZH = "zh"
+    EN = "en"
 
 
 ConfigOption = Annotated[

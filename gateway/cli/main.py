@@ -5,11 +5,17 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.catalog import check_database, publish_catalog, roll
+from gateway.cli.cases import case
+from gateway.cli.catalog import editions, publish_catalog
 from gateway.cli.command import ConfigOption, read_config, say, told
+from gateway.cli.evidence import evidence
 from gateway.cli.networks import discover, network, sighting
+from gateway.cli.profile import profile
+from gateway.cli.proof import recompute
 from gateway.cli.reports import report, status
+from gateway.cli.roll import check_database, roll
 from gateway.cli.sources import credential, sink, source
+from gateway.cli.suspensions import suspension
 from gateway.cli.tokens import token
 from gateway.cli.trial import run_trial
 from gateway.config import render_config
@@ -33,10 +39,16 @@ app.add_typer(credential, name="credential")
 app.add_typer(source, name="source")
 app.add_typer(sink, name="sink")
 app.add_typer(roll, name="roll")
+app.add_typer(profile, name="profile")
 app.command("publish")(publish_catalog)
+app.add_typer(editions, name="catalog")
 app.command("status")(status)
 app.add_typer(report, name="report")
 app.command("check")(check_database)
+app.command("recompute")(recompute)
+app.add_typer(evidence, name="evidence")
+app.add_typer(case, name="case")
+app.add_typer(suspension, name="suspension")
 app.add_typer(config_app, name="config")
 app.add_typer(token, name="token")
 

@@ -12,14 +12,18 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from catalog.database import Database
-from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Region
+from catalog.rate_report import By, local_period, rate_report
+from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Page, Region
 from catalog.reports import Reports, View
 from gateway.api import schemas
-from gateway.api.export import NEVER_CONNECTED, OFFLINE, Column, ReadPage, Sheet, write_file
-from gateway.cli.command import ConfigOption, ExitCode, complain, console, now, run, say
+from gateway.api.export import MOST_ROWS, NEVER_CONNECTED, OFFLINE, Column, ReadPage, Sheet, write_file
+from gateway.api.rate_schemas import RATES, RateAnswer, RatesAnswer, rates_answer
+from gateway.cli.command import ConfigOption, ExitCode, Language, complain, console, now, run, say
+from gateway.cli.proof import FirstOption, LastOption, days, settings_view
 from gateway.config import Config
+from gateway.opening import counting_rules
 
-report = typer.Typer(no_args_is_help=True, help="Reports: never-connected, offline.")
+report = typer.Typer(no_args_is_help=True, help="Reports: never-connected, offline, rates.")
 
 _PAGE: Final = 1000
 
@@ -31,13 +35,6 @@ class Form(StrEnum):
     JSON = "json"
     CSV = "csv"
     XLSX = "xlsx"
-
-
-class Language(StrEnum):
-    """Language of the headings."""
-
-    ZH = "zh"
-    EN = "en"
 
 
 RegionOption = Annotated[str, typer.Option("--region", help="Prefix of the administrative code.")]
@@ -125,6 +122,95 @@ def offline(
     run(config, work)
 
 
+@report.command("rates")
+def rates(
+    first: FirstOption = None,
+    last: LastOption = None,
+    by: Annotated[By, typer.Option("--by", help="What a row stands for.")] = By.DISTRICT,
+    region: RegionOption = "",
+    form: FormOption = Form.TABLE,
+    output: OutputOption = None,
+    language: LanguageOption = Language.ZH,
+    config: ConfigOption = None,
+) -> None:
+    """Online, access and intact rates by every formula, with what was excluded and why."""
+
+    async def work(database: Database, settings: Config) -> None:
+        since, until = days(first, last)
+        view = settings_view(settings, region)
+        period = local_period(since, until, view.now)
+        found = await rate_report(database, view, period, by=by, rules=counting_rules(settings))
+        answer = rates_answer(found, (since, until), most=MOST_ROWS)
+        match form:
+            case Form.TABLE:
+                _no_output(output)
+                console().print(_rates_table(answer))
+                for line in _rates_notes(answer):
+                    say(line)
+            case Form.JSON:
+                with _opened(output) as file:
+                    text = json.dumps(answer.model_dump(mode="json"), ensure_ascii=False, indent=1)
+                    file.write(f"{text}\n".encode())
+            case Form.CSV | Form.XLSX:
+
+                async def read(_cursor: str | None, _limit: int) -> Page[RateAnswer]:
+                    return Page((*answer.items, answer.all.model_copy(update={"key": _ALL[language]})), None)
+
+                await _write_file(_sheet("rates", RATES, RateAnswer, language), form, output, read)
+
+    run(config, work)
+
+
+_ALL: Final = {Language.ZH: "合计", Language.EN: "all"}
+
+
+def _rates_table(answer: RatesAnswer) -> Table:
+    table = Table(
+        *(
+            answer.by.value,
+            "",
+            "required",
+            "counted h",
+            "access",
+            "online (adjusted)",
+            "of connected",
+            "24 h",
+            "by count",
+        ),
+        *("of required", "intact", "coverage"),
+        box=None,
+    )
+    for row in (*answer.items, answer.all):
+        numbers = (
+            *(row.access_rate, row.online_rate, row.online_rate_of_connected, row.raw24_rate),
+            *(row.online_rate_by_count, row.online_of_required, row.intact_rate, row.coverage),
+        )
+        shares = ("–" if number is None else f"{number:.1%}" for number in numbers)
+        hours = f"{row.counted_seconds / 3600:.2f}"
+        table.add_row(row.key or "all", row.name, str(row.required), hours, *shares)
+    return table
+
+
+def _rates_notes(answer: RatesAnswer) -> list[str]:
+    """Return what a reader of the rates must know beside them."""
+    notes = [
+        f"{answer.first} to {answer.last}, until {answer.until.astimezone(LOCAL):%Y-%m-%d %H:%M}; "
+        f"computed {answer.as_of.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}"
+    ]
+    if answer.watermark is not None:
+        notes.append(f"seen and stored until {answer.watermark.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}")
+    excluded = answer.all.excluded.model_dump()
+    notes += [
+        f"not counted ({reason}): {seconds / 3600:.2f} device-hours"
+        for reason, seconds in excluded.items()
+        if seconds
+    ]
+    few = sum(row.insufficient_data for row in answer.items)
+    if few:
+        notes.append(f"insufficient data: {few} rows were seen for less than 95 % of the time")
+    return notes
+
+
 def _sheet(name: str, columns: tuple[Column, ...], model: type[BaseModel], language: Language) -> Sheet:
     return Sheet(name, columns, model, "zh" if language is Language.ZH else "en")
 
@@ -132,9 +218,7 @@ def _sheet(name: str, columns: tuple[Column, ...], model: type[BaseModel], langu
 async def _write(sheet: Sheet, form: Form, output: Path | None, read: ReadPage, table_of: Any) -> None:
     match form:
         case Form.TABLE:
-            if output is not None:
-                complain("a table goes to the screen: --format json, csv or xlsx with --output FILE")
-                raise typer.Exit(ExitCode.USAGE)
+            _no_output(output)
             rows = await _all(read)
             console().print(table_of(rows))
             say(f"{len(rows)} sources")
@@ -146,11 +230,21 @@ async def _write(sheet: Sheet, form: Form, output: Path | None, read: ReadPage, 
             with _opened(output) as file:
                 file.write(f"{text}\n".encode())
         case Form.CSV | Form.XLSX:
-            if output is None and form is Form.XLSX and sys.stdout.isatty():
-                complain("a workbook does not go to a terminal: --output FILE")
-                raise typer.Exit(ExitCode.USAGE)
-            with _opened(output) as file:
-                await write_file(file, sheet, "csv" if form is Form.CSV else "xlsx", read)
+            await _write_file(sheet, form, output, read)
+
+
+def _no_output(output: Path | None) -> None:
+    if output is not None:
+        complain("a table goes to the screen: --format json, csv or xlsx with --output FILE")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+async def _write_file(sheet: Sheet, form: Form, output: Path | None, read: ReadPage) -> None:
+    if output is None and form is Form.XLSX and sys.stdout.isatty():
+        complain("a workbook does not go to a terminal: --output FILE")
+        raise typer.Exit(ExitCode.USAGE)
+    with _opened(output) as file:
+        await write_file(file, sheet, "csv" if form is Form.CSV else "xlsx", read)
 
 
 def _opened(output: Path | None) -> Any:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from catalog.access import Role
 from catalog.errors import DatabaseAway
+from catalog.evidence_sheet import check
 from catalog.model.secret import Secret
-from gateway.api import acting, discovery_acts, onvif_acts, reads, report_reads
+from catalog.signing import verify
+from gateway.api import acting, case_reads, discovery_acts, onvif_acts, reads, report_reads
 from gateway.api.dispatch import (
     HAS_SESSION,
     PRINCIPAL,
@@ -27,13 +29,14 @@ from gateway.api.dispatch import (
 from gateway.api.event_stream import last_event_id, send_events
 from gateway.api.principal import Principal
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_http
-from gateway.api.public_catalog import jurisdiction_of
 from gateway.api.receiving import in_time
 from gateway.api.registry import Call, Operation
 from gateway.api.services import ApiServices
+from gateway.console.evidence_page import evidence_page
 from gateway.console.messages import text
 from gateway.console.rendering import STATIC, render, static
 from gateway.console.sessions import Session, Sessions
+from gateway.opening import jurisdiction_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     for registry in (
         reads.registry,
         report_reads.registry,
+        case_reads.registry,
         discovery_acts.registry,
         acting.registry,
         onvif_acts.registry,
@@ -86,6 +90,8 @@ PAGES: Final = (
         "/never-connected", "never.html", "never_connected", {"page": ("report_never_connected", {})}, "page"
     ),
     Page("/offline", "offline.html", "offline", {"page": ("report_offline", {})}, "page"),
+    Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
+    Page("/cases", "cases.html", "cases", {"page": ("get_cases", {})}, "page"),
     Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
     Page(
         "/sources/{source_id}",
@@ -132,6 +138,7 @@ def add_console(app: web.Application) -> None:
     app.router.add_get("/console/ptz/{source_id}", show_ptz)
     app.router.add_post("/console/ptz/{source_id}", turn)
     app.router.add_get("/export/{report}", export)
+    app.router.add_get("/sources/{source_id}/evidence.{form:html|json}", send_evidence)
     app.router.add_get("/static/{name}", send_static)
 
 
@@ -401,6 +408,39 @@ async def export(request: web.Request) -> web.StreamResponse:
     if not isinstance(sent, web.StreamResponse):
         raise TypeError("an export is a file")
     return sent
+
+
+async def send_evidence(request: web.Request) -> web.StreamResponse:
+    """Send a source's evidence sheet as a file: signed, or as a page to be printed."""
+    _, principal = await logged_in(request)
+    source_id, form = request.match_info["source_id"], request.match_info["form"]
+    operation = OPERATIONS["get_evidence_sheet"]
+    days = {name: value for name, value in request.query.items() if name in ("first", "last") and value}
+    try:
+        query = operation.query.model_validate(days)
+    except ValidationError as error:
+        raise invalid(error) from error
+    call: Call[Any, Any] = Call(
+        services=request.app[SERVICES],
+        principal=principal,
+        query=query,
+        body=None,
+        path={"source_id": source_id},
+        request=request,
+    )
+    request[SCOPE] = f"source {source_id}"
+    answer = await run(operation, call)
+    if not isinstance(answer, BaseModel):
+        raise TypeError("an evidence sheet is a document")
+    signed = answer.model_dump_json(indent=1).encode()
+    if form == "html":
+        verified = verify(signed)
+        page = evidence_page(verified, check(verified.document), console_language(request))
+        body, media = page.encode(), "text/html"
+    else:
+        body, media = signed, "application/json"
+    headers = {"Content-Disposition": f'attachment; filename="evidence-{source_id}.{form}"'}
+    return web.Response(body=body, content_type=media, charset="utf-8", headers=headers)
 
 
 async def send_static(request: web.Request) -> web.StreamResponse:

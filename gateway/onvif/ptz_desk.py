@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,15 +14,11 @@ from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.onvif_devices import DeviceEvent, DeviceEventKind, add_events
 from gateway.clock import Clock
-from gateway.onvif.devices import NoDevice, OnvifDevices
+from gateway.onvif.devices import NoDevice
+from gateway.onvif.kept_open import KeptOpen
 from gateway.onvif.steering import LONGEST_MOVE, Steering
 
 logger = logging.getLogger(__name__)
-
-KEPT_OPEN: Final = 60.0
-"""Seconds that a device stays open between commands: its clock and services need not be asked anew."""
-
-MAX_OPEN: Final = 256
 
 STOP_TRIES: Final = 3
 """A camera that does not take Stop is told again; its own timeout stands behind that."""
@@ -78,22 +73,14 @@ VERBS: Final[Mapping[str, _Turn]] = MappingProxyType(
 """What an operator may do, and which call of the PTZ service it is."""
 
 
-@dataclass
-class _Open:
-    device: OnvifDevice
-    profile: str
-    at: float
-
-
 class PtzDesk:
     """Takes commands; `run` stops what nobody stops."""
 
-    def __init__(self, database: Database, devices: OnvifDevices, clock: Clock) -> None:
+    def __init__(self, database: Database, opened: KeptOpen, clock: Clock) -> None:
         self._database = database
-        self._devices = devices
+        self._open = opened
         self._clock = clock
         self._steering = Steering()
-        self._open: OrderedDict[int, _Open] = OrderedDict()
         self._changed = asyncio.Event()
 
     async def command(self, source_id: int, command: PtzCommand, *, person: str, purpose: str) -> object:
@@ -106,7 +93,7 @@ class PtzDesk:
             AdapterError: the device did not do it.
             CatalogError: the catalog did not answer; nothing was sent.
         """
-        opened = await self._opened(source_id)
+        device, profile = await self._opened(source_id)
         now = self._clock.monotonic()
         goes_on = command.verb == "move" and self._steering.is_moving(source_id)
         begins = self._steering.take(source_id, person, now)
@@ -117,9 +104,9 @@ class PtzDesk:
             self._steering.moves(source_id, command.seconds, now)
             self._changed.set()
         try:
-            answer = await VERBS[command.verb](opened.device, opened.profile, command)
+            answer = await VERBS[command.verb](device, profile, command)
         except AdapterError:
-            self._open.pop(source_id, None)
+            self._open.forget(source_id)
             raise
         if command.verb != "move":
             # Every other movement takes the place of a continuous one.
@@ -133,13 +120,13 @@ class PtzDesk:
             NoDevice: the source has no device that can be turned.
             AdapterError: the device did not answer.
         """
-        opened = await self._opened(source_id)
-        presets = await opened.device.presets(opened.profile)
+        device, profile = await self._opened(source_id)
+        presets = await device.presets(profile)
         try:
-            status = await opened.device.ptz_status(opened.profile)
+            status = await device.ptz_status(profile)
         except AdapterError:
             status = None
-        return PtzView(opened.profile, status, presets)
+        return PtzView(profile, status, presets)
 
     async def run(self) -> None:
         """Stop what moved for as long as it was told to; runs until cancelled, and stops everything then."""
@@ -165,10 +152,10 @@ class PtzDesk:
         self._steering.stopped(source_id)
         for _ in range(STOP_TRIES):
             try:
-                opened = await self._opened(source_id)
-                await opened.device.stop(opened.profile)
+                device, profile = await self._opened(source_id)
+                await device.stop(profile)
             except (AdapterError, NoDevice, CatalogError) as error:
-                self._open.pop(source_id, None)
+                self._open.forget(source_id)
                 logger.warning(
                     "source %d may still move: %s",
                     source_id,
@@ -189,21 +176,13 @@ class PtzDesk:
         except TimeoutError:
             logger.warning("the gateway ends while cameras move", extra={"action": "ptz_stop_failed"})
 
-    async def _opened(self, source_id: int) -> _Open:
-        now = self._clock.monotonic()
-        opened = self._open.get(source_id)
-        if opened is not None and now - opened.at < KEPT_OPEN:
-            return opened
-        known, device = await self._devices.of_source(source_id)
-        profiles = [] if known.report is None else known.report["profiles"]
-        profile = next((each["token"] for each in profiles if each["has_ptz"]), None)
+    async def _opened(self, source_id: int) -> tuple[OnvifDevice, str]:
+        opened = await self._open.of_source(source_id)
+        profile = opened.profile(with_ptz=True)
         if profile is None:
+            self._open.forget(source_id)
             raise NoDevice("no_ptz", f"source {source_id} has no camera that can be turned")
-        opened = self._open[source_id] = _Open(device, profile, now)
-        self._open.move_to_end(source_id)
-        if len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)
-        return opened
+        return opened.device, profile
 
     async def _note(self, source_id: int, command: PtzCommand, person: str, purpose: str) -> None:
         detail: dict[str, object] = {"command": command.verb, "purpose": purpose}

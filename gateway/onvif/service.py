@@ -12,6 +12,8 @@ from gateway.interfaces import LinuxKernel
 from gateway.onvif.announcements import AnnouncementRules, Announcements, Surroundings
 from gateway.onvif.devices import OnvifDevices
 from gateway.onvif.interrogation import Interrogation, InterrogationRules
+from gateway.onvif.kept_open import KeptOpen
+from gateway.onvif.key_frames import KeyFrames
 from gateway.onvif.ptz_desk import PtzCommand, PtzDesk, PtzView
 from gateway.status import StatusService
 
@@ -45,7 +47,9 @@ class OnvifService:
             Surroundings(database, clock, status, LinuxKernel().own_addresses, self._interrogation.wake),
             AnnouncementRules(onvif.interfaces, onvif.probe_interval, onvif.unicast_rate),
         )
-        self._ptz = PtzDesk(database, self._devices, clock)
+        opened = KeptOpen(self._devices, clock)
+        self._ptz = PtzDesk(database, opened, clock)
+        self._key_frames = KeyFrames(opened, clock)
 
     def works(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what is to be kept running, by name."""
@@ -53,6 +57,7 @@ class OnvifService:
             "onvif devices": self._interrogation.run,
             "onvif announcements": self._announcements.run,
             "ptz": self._ptz.run,
+            "key frames": self._key_frames.run,
         }
 
     def events(self) -> dict[str, int]:
@@ -62,6 +67,9 @@ class OnvifService:
             "announcement_dropped": self._announcements.dropped,
             "interrogation_answered": self._interrogation.answered,
             "interrogation_failed": self._interrogation.failed,
+            "key_frame_asked": self._key_frames.asked,
+            "key_frame_failed": self._key_frames.failed,
+            "key_frame_dropped": self._key_frames.dropped,
         }
 
     def wake(self) -> None:
@@ -73,6 +81,10 @@ class OnvifService:
         """Interrogate the device of a source now; raises `NoDevice`."""
         device, _ = await self._devices.of_source(source_id)
         await self._interrogation.interrogate(device)
+
+    def want_key_frame(self, source_id: int) -> None:
+        """Have the camera of a source send a key picture soon: somebody waits for one."""
+        self._key_frames.want(source_id)
 
     async def ptz_view(self, source_id: int) -> PtzView:
         """Return where the camera looks; raises `NoDevice` and `AdapterError`."""

@@ -7,6 +7,7 @@ import hmac
 import logging
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -59,13 +60,23 @@ class ViewingDesk:
         relays: serves the source.
         clock: the gateway's.
         most: views at once.
+        want_key_frame: called with a source that plays and that a view cannot begin with: no key picture came.
     """
 
-    def __init__(self, admission: Admission, relays: Relays, clock: Clock, *, most: int) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        relays: Relays,
+        clock: Clock,
+        *,
+        most: int,
+        want_key_frame: Callable[[SourceKey], None],
+    ) -> None:
         self._admission = admission
         self._relays = relays
         self._clock = clock
         self._most = most
+        self._want_key_frame = want_key_frame
         self._process = ViewingProcess(clock, self._left)
         self._handles: dict[str, int] = {}
         self._stills: dict[SourceKey, tuple[float, Still]] = {}
@@ -101,7 +112,9 @@ class ViewingDesk:
             raise NotShown("no_h264")
         ours = self._connect(source_id, client)
         with ours:
-            viewer_id, answer = await self._process.view(code, sdp, addresses, ours)
+            viewer_id, answer = await self._process.view(
+                code, sdp, addresses, ours, lambda: self._want_key_frame(source_id)
+            )
         if not self._process.is_under_way(viewer_id):
             # It ended before we could tell of it.
             raise NotShown("closed")
@@ -125,7 +138,7 @@ class ViewingDesk:
             return kept[1]
         ours = self._connect(source_id, client)
         with ours:
-            still = await self._process.snap(code, ours)
+            still = await self._process.snap(code, ours, lambda: self._want_key_frame(source_id))
         if len(self._stills) >= MAX_STILLS:
             self._stills.clear()
         self._stills[source_id] = (self._clock.monotonic(), still)

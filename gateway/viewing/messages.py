@@ -45,6 +45,13 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The source plays, and no key picture came yet for a view or a picture to begin with."""
+
+    viewer_id: int
+
+
+@dataclass(frozen=True)
 class Snapped:
     """A picture was made; the descriptor is a file that holds it as JPEG."""
 
@@ -65,10 +72,10 @@ class Left:
     "Bytes of pictures."
 
 
-Message = View | Snap | Leave | Answered | Snapped | Left
+Message = View | Snap | Leave | Answered | Waiting | Snapped | Left
 
 _KINDS: Final[dict[str, type[Message]]] = {
-    kind.__name__: kind for kind in (View, Snap, Leave, Answered, Snapped, Left)
+    kind.__name__: kind for kind in (View, Snap, Leave, Answered, Waiting, Snapped, Left)
 }
 
 

@@ -6,7 +6,7 @@ to the next key frame when we are slow.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -28,6 +28,9 @@ READ_SIZE: Final = 64 * 1024
 MAX_PICTURE: Final = 4 * 1024 * 1024
 """Bytes of one picture; of a longer one the end is not waited for."""
 
+PATIENCE: Final = 0.3
+"""Seconds from PLAY on in which a key picture that the worker keeps has long come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -46,9 +49,10 @@ class Pictures:
     Args:
         connection: to the worker; owned from here on.
         code: under which the source goes out.
+        on_waiting: called once when the source plays and no key picture comes.
     """
 
-    def __init__(self, connection: socket.socket, code: str) -> None:
+    def __init__(self, connection: socket.socket, code: str, on_waiting: Callable[[], None]) -> None:
         self._connection = connection
         self._target = RtspTarget("127.0.0.1", 554, f"/{code}")
         self._parser = Demultiplexer(MessageParser(peer=code))
@@ -58,6 +62,8 @@ class Pictures:
         self._size = 0
         self._timestamp = 0
         self._has_begun = False
+        self._on_waiting = on_waiting
+        self._patience: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(sock=self._connection, limit=READ_SIZE)
@@ -68,6 +74,7 @@ class Pictures:
 
     def hang_up(self) -> None:
         """End the connection; whoever reads pictures is told that the source ended."""
+        self._end_patience()
         self._writer.transport.abort()
 
     @property
@@ -120,6 +127,12 @@ class Pictures:
         if video.media is None or video.rtp_channel is None:
             raise RemoteProtocolError("plays no video", peer=self._target.path)
         self._format, self._channel = video.media.formats[0], video.rtp_channel
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._on_waiting)
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _take(self, frame: InterleavedFrame) -> Picture | None:
         """Take in a packet; return the picture that it ends."""
@@ -144,6 +157,7 @@ class Pictures:
         return picture
 
     def _finish(self) -> Picture:
+        self._end_patience()
         chosen, payloads = self._format, self._payloads
         self._payloads, self._size = [], 0
         if chosen is None:

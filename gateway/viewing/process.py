@@ -25,6 +25,7 @@ from gateway.viewing.messages import (
     Snap,
     Snapped,
     View,
+    Waiting,
     decode,
     encode,
 )
@@ -80,6 +81,7 @@ class ViewingProcess:
         self._answers: dict[int, asyncio.Future[str]] = {}
         self._stills: dict[int, asyncio.Future[Still]] = {}
         self._views: set[int] = set()
+        self._waiting: dict[int, Callable[[], None]] = {}
 
     @property
     def views(self) -> int:
@@ -102,7 +104,12 @@ class ViewingProcess:
         )
 
     async def view(
-        self, code: str, sdp: str, addresses: tuple[str, ...], connection: socket.socket
+        self,
+        code: str,
+        sdp: str,
+        addresses: tuple[str, ...],
+        connection: socket.socket,
+        on_waiting: Callable[[], None],
     ) -> tuple[int, str]:
         """Show a source to a browser; return the number of the view and the answer to its offer.
 
@@ -111,6 +118,7 @@ class ViewingProcess:
             sdp: the offer.
             addresses: our own that the browser may be told.
             connection: over which the source can be pulled; the caller closes its copy in any case.
+            on_waiting: called when the source plays, and no key picture comes to begin with.
 
         Raises:
             NotShown: why not.
@@ -119,6 +127,7 @@ class ViewingProcess:
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._answers[viewer_id] = answer
         self._views.add(viewer_id)
+        self._waiting[viewer_id] = on_waiting
         try:
             await self._order(View(viewer_id, code, sdp, addresses), connection)
             async with asyncio.timeout(ANSWERED_WITHIN):
@@ -126,6 +135,7 @@ class ViewingProcess:
         except BaseException as error:
             # A caller that hung up too: nobody would end this view.
             self._views.discard(viewer_id)
+            self._waiting.pop(viewer_id, None)
             self.leave(viewer_id)
             if isinstance(error, TimeoutError):
                 raise NotShown("timeout") from error
@@ -133,11 +143,12 @@ class ViewingProcess:
         finally:
             self._answers.pop(viewer_id, None)
 
-    async def snap(self, code: str, connection: socket.socket) -> Still:
+    async def snap(self, code: str, connection: socket.socket, on_waiting: Callable[[], None]) -> Still:
         """Return a single picture; arguments and errors as `view`."""
         viewer_id = next(self._numbers)
         still: asyncio.Future[Still] = asyncio.get_running_loop().create_future()
         self._stills[viewer_id] = still
+        self._waiting[viewer_id] = on_waiting
         try:
             await self._order(Snap(viewer_id, code), connection)
             async with asyncio.timeout(SNAPPED_WITHIN):
@@ -146,6 +157,7 @@ class ViewingProcess:
             raise NotShown("timeout") from error
         finally:
             self._stills.pop(viewer_id, None)
+            self._waiting.pop(viewer_id, None)
 
     def leave(self, viewer_id: int) -> None:
         """End a view."""
@@ -227,12 +239,15 @@ class ViewingProcess:
                 answer = self._answers.get(viewer_id)
                 if answer is not None and not answer.done():
                     answer.set_result(sdp)
+            case Waiting(viewer_id):
+                self._waiting.get(viewer_id, lambda: None)()
             case Snapped(viewer_id, width, height):
                 still = self._stills.get(viewer_id)
                 if still is not None and not still.done():
                     still.set_result(Still(jpeg, width, height))
             case Left(viewer_id, cause):
                 self._views.discard(viewer_id)
+                self._waiting.pop(viewer_id, None)
                 self._fail(viewer_id, cause)
                 self._on_left(message)
             case _:
@@ -250,6 +265,7 @@ class ViewingProcess:
             self._fail(viewer_id, "worker_died")
         for viewer_id in list(self._views):
             self._views.discard(viewer_id)
+            self._waiting.pop(viewer_id, None)
             self._on_left(Left(viewer_id, "worker_died", 0, 0))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
@@ -65,15 +66,16 @@ class Viewer:
             raise NoCommonCodec("the offer asks for no video")
         return str(self._peer.localDescription.sdp)
 
-    async def run(self, connection: socket.socket) -> Left:
+    async def run(self, connection: socket.socket, on_waiting: Callable[[], None]) -> Left:
         """Send pictures until the browser or the source is gone; return how it ended.
 
         Args:
             connection: to the worker that holds the source.
+            on_waiting: called once when no key picture comes to begin with.
         """
         cause = "closed"
         try:
-            async with Pictures(connection, self._order.code) as pictures:
+            async with Pictures(connection, self._order.code, on_waiting) as pictures:
                 self._pictures = pictures
                 await self._connected()
                 cause = await self._send(pictures)

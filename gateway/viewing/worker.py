@@ -28,6 +28,7 @@ from gateway.viewing.messages import (
     Snap,
     Snapped,
     View,
+    Waiting,
     decode,
     encode,
 )
@@ -135,7 +136,7 @@ class ViewingWorker:
             except TimeoutError as error:
                 return self._refused(order, connection, "timeout", error)
             self._send(Answered(order.viewer_id, answer))
-            return await viewer.run(connection)
+            return await viewer.run(connection, lambda: self._send(Waiting(order.viewer_id)))
         finally:
             del self._viewers[order.viewer_id]
             await viewer.leave()
@@ -147,7 +148,10 @@ class ViewingWorker:
 
     async def _snap(self, order: Snap, connection: socket.socket) -> Left:
         try:
-            async with asyncio.timeout(SNAPPED_WITHIN), Pictures(connection, order.code) as pictures:
+            async with (
+                asyncio.timeout(SNAPPED_WITHIN),
+                Pictures(connection, order.code, lambda: self._send(Waiting(order.viewer_id))) as pictures,
+            ):
                 async for picture in pictures:
                     jpeg, width, height = await asyncio.to_thread(to_jpeg, pictures.codec, picture.data)
                     self._hand_over(Snapped(order.viewer_id, width, height), jpeg)

@@ -88,7 +88,11 @@ async def measure(count: int, seconds: float, rate: int) -> None:
         while not relays.is_playing(ONE) or relays.counters()[ONE].frames < 3 * rate:
             await clock.sleep(0.1)
         desk = ViewingDesk(
-            Admission(grants, viewers, Sources(), relays, viewers, viewers, clock), relays, clock, most=count
+            Admission(grants, viewers, Sources(), relays, viewers, viewers, clock),
+            relays,
+            clock,
+            most=count,
+            want_key_frame=lambda _: None,
         )
         group = await stack.enter_async_context(asyncio.TaskGroup())
         running = group.create_task(desk.run())

@@ -279,6 +279,7 @@ DEVICE = {
         "<tt:InvalidAfterConnect>false</tt:InvalidAfterConnect><tt:InvalidAfterReboot>false</tt:InvalidAfterReboot>"
         "<tt:Timeout>PT60S</tt:Timeout></trt:MediaUri></trt:GetSnapshotUriResponse>"
     ),
+    "SetSynchronizationPoint": "<trt:SetSynchronizationPointResponse/>",
     "Stop": "<tptz:StopResponse/>",
     "ContinuousMove": "<tptz:ContinuousMoveResponse/>",
 }

@@ -96,7 +96,8 @@ async def test_a_gateway_killed_at_random_moments_tells_nothing_false_and_nothin
             }
             assert await states(muster, code) == ["never_connected", "online"]
             down = [each for each in await overlays(muster, code) if each["reason"] == "gateway_down"]
-            assert len(down) == KILLS
+            # Each kill, and the time before the very first start.
+            assert len(down) == KILLS + 1
         for code in FLAPPING:
             assert (await states(muster, code))[:2] == ["never_connected", "online"]
         await assert_exactly_once(muster, STEADY + FLAPPING)
@@ -122,7 +123,9 @@ async def test_a_gateway_told_to_stop_takes_its_leave_in_time(tmp_path: Path) ->
         await wait_all(muster, "online")
         for code in STEADY:
             assert await states(muster, code) == ["never_connected", "online"]
-            [down] = [each for each in await overlays(muster, code) if each["reason"] == "gateway_down"]
+            found = [each for each in await overlays(muster, code) if each["reason"] == "gateway_down"]
+            [down, before_the_first_start] = found
+            assert instant(before_the_first_start["ended_at"]) < told_at
             assert instant(down["started_at"]) >= told_at - timedelta(seconds=1)
             assert instant(down["ended_at"]) <= ready_at
         await assert_sound(muster)

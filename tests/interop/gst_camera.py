@@ -42,6 +42,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
     parser.add_argument("--audio", action="store_true", help="offer PCMA beside the video")
     parser.add_argument("--reports", action="store_true", help="print the receiver reports that come")
+    parser.add_argument(
+        "--onvif", action="store_true", help="be GStreamer's ONVIF server: time stamps of absolute time"
+    )
     parser.add_argument("--certificate", help="PEM file of certificate and key: serve RTSPS")
     parser.add_argument("--record", action="store_true", help="be a RECORD target that counts frames")
     parser.add_argument("--output", help="RECORD target: append the elementary stream to this file")
@@ -54,12 +57,26 @@ def camera_launch(options: argparse.Namespace) -> str:
         f"videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={options.rate}/1 "
         f"! timeoverlay ! videoconvert ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 pt=96"
     )
+    if options.onvif:
+        # ONVIF Streaming Specification, 6.3: a header extension on each packet says when the picture was taken.
+        video = video.replace(" name=pay0 pt=96", " pt=96 ! rtponviftimestamp name=pay0 ntp-offset=0")
     if options.codec == "JPEG":
         video = video.replace("pt=96", "pt=26")
     audio = (
         " audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8"
     )
     return f"( {video}{audio if options.audio else ''} )"
+
+
+def onvif_factory() -> Any:
+    """Return a factory whose media take a voice back from a client that asks for it (Require: backchannel)."""
+    factory = GstRtspServer.RTSPOnvifMediaFactory()
+    factory.set_media_gtype(GstRtspServer.RTSPOnvifMedia.__gtype__)
+    caps = "application/x-rtp,media=audio,payload=0,clock-rate=8000,encoding-name=PCMU"
+    factory.set_backchannel_launch(
+        f'( capsfilter caps="{caps}" name=depay_backchannel ! rtppcmudepay ! fakesink async=false )'
+    )
+    return factory
 
 
 def target_launch(options: argparse.Namespace) -> str:
@@ -121,10 +138,10 @@ def authentication(options: argparse.Namespace) -> Any:
 def main() -> int:
     options = arguments()
     Gst.init(None)
-    server = GstRtspServer.RTSPServer()
+    server = GstRtspServer.RTSPOnvifServer() if options.onvif else GstRtspServer.RTSPServer()
     server.set_address(options.host)
     server.set_service(options.port)
-    factory = GstRtspServer.RTSPMediaFactory()
+    factory = onvif_factory() if options.onvif else GstRtspServer.RTSPMediaFactory()
     factory.set_launch(target_launch(options) if options.record else camera_launch(options))
     factory.set_shared(not options.record)
     if options.record:

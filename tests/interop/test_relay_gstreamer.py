@@ -125,11 +125,15 @@ async def test_gstreamer_reads_our_receiver_reports(transport: Transport) -> Non
         assert relays.counters()[ONE].lost == 0
 
 
-@pytest.mark.parametrize("codec", ["H265", "JPEG"])
-async def test_other_codecs_are_verified_by_decoding_and_arrive(codec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "more"), [("H265", ()), ("JPEG", ()), ("H264", ("--onvif",)), ("H265", ("--onvif",))]
+)
+async def test_other_codecs_and_onvif_time_stamps_are_verified_by_decoding_and_arrive(
+    codec: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
     file = tmp_path / "arrived"
     async with (
-        gst_peer("--codec", codec, "--size", "320x240") as camera,
+        gst_peer("--codec", codec, "--size", "320x240", *more) as camera,
         gst_peer("--codec", codec, "--record", "--output", str(file)) as target,
         RelayManager(SystemClock(), workers=1) as relays,
         facts_of(relays) as facts,
@@ -146,7 +150,7 @@ async def test_other_codecs_are_verified_by_decoding_and_arrive(codec: str, tmp_
             (e.codec, e.decoded, e.width, e.height) for e in facts.of(ONE) if isinstance(e, FirstKeyFrame)
         ] == [(codec, True, 320, 240)]
         assert [e for e in facts.of(ONE) if isinstance(e, StreamFound)] == []
-        form = {"H265": "hevc", "JPEG": "mjpeg"}[codec]
+        form = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}[codec]
         arrived = pictures_in(await ffmpeg("-f", form, "-i", str(file), "-f", "framemd5", "-"))
         assert len(arrived) > 20
 

@@ -104,6 +104,20 @@ async def test_a_plain_camera_is_pulled_without_a_gap(codec: str) -> None:
     assert any(holds_key_picture(codec, payload) for payload in payloads)
 
 
+async def test_the_onvif_server_stamps_each_packet_and_its_payload_is_found_behind_the_stamp() -> None:
+    async with (
+        gst_camera("--onvif") as camera,
+        open_pull(camera.target(), None, SessionOptions()) as pull,
+    ):
+        packets = await packets_of(pull, 60)
+    payloads, tracker = video_payloads(packets)
+    # RFC 3550, 5.3.1, with the profile number of ONVIF's Streaming Specification, 6.3.
+    stamps = {packet.payload[12:16] for packet in packets if packet.track == 0 and not packet.is_rtcp}
+    assert stamps == {bytes.fromhex("abac0003")}
+    assert (tracker.gaps, tracker.restarts) == (0, 0)
+    assert any(holds_key_picture("H264", payload) for payload in payloads)
+
+
 async def test_audio_comes_on_its_own_channels() -> None:
     options = SessionOptions(audio=True)
     async with gst_camera("--audio") as camera, open_pull(camera.target(), None, options) as pull:

@@ -1,13 +1,18 @@
 """The virtual cameras before judges that nobody here wrote: ffmpeg pulls, decodes and counts."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from adapters.base import Credential, OnvifTarget
+from adapters.base import Credential, OnvifTarget, RtspTarget
 from adapters.errors import AuthenticationFailed, PeerTimeout, PeerUnreachable
+from adapters.media.nal import is_key_frame_start
+from adapters.media.rtp import RtpHeader
 from adapters.onvif.client import OnvifClients, OnvifDevice
 from adapters.onvif.report import PanTilt
+from adapters.rtsp.exchange import SessionOptions
 from adapters.simulator.camera import Asks, Fault, VirtualCamera
 from adapters.simulator.fleet import Fleet
 from adapters.simulator.platform import VirtualPlatform
@@ -15,6 +20,7 @@ from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from tests.fakes.ws_device import free_udp_port
 from tests.gateway_process import free_port
+from tests.rtsp_streams import Packet, open_pull
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.interop
@@ -133,3 +139,29 @@ async def test_the_virtual_platform_takes_what_ffmpeg_records() -> None:
         arrival = platform.arrivals["/muster/one"]
         await eventually(lambda: not arrival.is_live, what="the stream has ended")
         assert (arrival.codec, arrival.pictures) == ("H264", 20)
+
+
+async def pictures_to_a_key(packets: AsyncIterator[Packet]) -> int:
+    """Return how many whole pictures come before the next key picture begins."""
+    count = 0
+    async for packet in packets:
+        if packet.is_rtcp:
+            continue
+        header = RtpHeader.parse(packet.payload)
+        if is_key_frame_start("H264", packet.payload[header.payload_start :]):
+            return count
+        count += header.marker
+    raise AssertionError("the stream ended")
+
+
+async def test_a_client_gets_a_key_picture_when_one_is_asked_for() -> None:
+    one = replace(camera(Asks.NOTHING), key_every=10)
+    async with fleet_of(one) as fleet, OnvifClients(SystemClock()) as clients:
+        await fleet.switch_on()
+        target = RtspTarget(one.host, one.rtsp_port, "/main")
+        async with open_pull(target, None, SessionOptions()) as pull, asyncio.timeout(20):
+            packets = pull.packets()
+            await pictures_to_a_key(packets)
+            await device(clients, one).set_synchronization_point("main")
+            assert await pictures_to_a_key(packets) < one.gov_length / 2
+        assert fleet.condition("gate").key_frames_asked == 1

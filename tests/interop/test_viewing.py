@@ -19,7 +19,7 @@ from catalog.database import Database
 from gateway.clock import SystemClock
 from gateway.interfaces import LinuxKernel
 from gateway.relay.manager import RelayManager
-from gateway.relay.spec import RelaySpec
+from gateway.relay.spec import RelayBounds, RelaySpec
 from gateway.serving.admission import Refused
 from gateway.viewing.desk import look_of
 from gateway.viewing.process import NotShown
@@ -35,14 +35,23 @@ OTHER = "34020000001320000002"
 
 
 @asynccontextmanager
-async def source(database: Database, *arguments: str) -> AsyncIterator[tuple[Serving, RelayManager]]:
+async def source(
+    database: Database, *arguments: str, gop_bytes: int = 4_194_304
+) -> AsyncIterator[tuple[Serving, RelayManager]]:
     """Relay a GStreamer camera, and serve it."""
     async with (
         gst_peer(*arguments) as camera,
         RelayManager(SystemClock(), workers=1) as relays,
         serving(database, relays, {CODE: ONE, OTHER: SourceKey(2)}) as server,
     ):
-        relays.start(RelaySpec(ONE, CODE, RtspTarget("127.0.0.1", camera.port, "/stream")))
+        relays.start(
+            RelaySpec(
+                ONE,
+                CODE,
+                RtspTarget("127.0.0.1", camera.port, "/stream"),
+                bounds=RelayBounds(gop_bytes=gop_bytes),
+            )
+        )
         await eventually(lambda: relays.is_playing(ONE), what="the relay", within=20)
         yield server, relays
 
@@ -203,3 +212,17 @@ async def test_what_a_browser_cannot_play_is_told_before_it_waits(database: Data
             await browser.look()
         assert refused.value.cause == "no_h264"
         assert relays.readers() == {}
+
+
+async def test_who_waits_for_a_key_picture_has_one_wished_for_and_nobody_else_has(database: Database) -> None:
+    async with source(database, "--gop", "50") as (server, _), viewer(server) as browser:
+        await browser.look()
+        await browser.frames(10)
+        assert server.wanted_key_frames == []
+    async with source(database, "--gop", "100", gop_bytes=0) as (server, relays):
+        await eventually(lambda: relays.counters()[ONE].frames > 10, what="a key picture that has gone by")
+        await server.viewing.still(look_of(server.grant(ONE)).reveal(), CODE, client="127.0.0.1")
+        async with viewer(server) as browser:
+            await browser.look()
+            await browser.frames(1)
+        assert server.wanted_key_frames == [ONE, ONE]

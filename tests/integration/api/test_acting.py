@@ -9,12 +9,12 @@ import pytest
 from catalog.credentials import credential
 from catalog.database import Database
 from catalog.jurisdictions import save_jurisdiction
-from gateway.api.public_catalog import jurisdiction_of
 from gateway.clock import SystemClock
 from gateway.config import Config, RtspServerConfig
 from gateway.console import public_page
 from gateway.desks import Viewing
 from gateway.discovery_plan import SweepRefused, SweepRequest
+from gateway.opening import jurisdiction_of
 from gateway.relay.limits import Limit, Shortage
 from gateway.serving.grants import Grants
 from tests.api_peer import CONFIG, Api, served

@@ -6,11 +6,14 @@ import openpyxl
 import pytest
 
 from catalog.access import AccessLog, Role
+from catalog.cases import candidates, open_case, take_step
 from catalog.database import Database
+from catalog.model.case import CaseStep
+from catalog.reports import View
 from gateway.api.app import OPERATIONS
 from gateway.api.openapi import committed, render
 from tests.api_peer import Api
-from tests.seed import seed_every_state, seed_roll
+from tests.seed import HERE, NOW, seed_every_state, seed_roll
 
 pytestmark = pytest.mark.postgres
 
@@ -245,3 +248,117 @@ async def test_readiness_and_health_answer_anybody(api: Api) -> None:
     metrics = await api.client.get("/metrics", headers=api.headers("operator"))
     assert metrics.status == 200
     assert "muster_sources" in await metrics.text()
+
+
+WHOLE = 9 * 86_400 + 12 * 3_600
+"""Seconds from the 11th to the test's noon of the 20th."""
+
+
+@pytest.mark.parametrize("role", ["operator", "police_status"])
+async def test_rates_tell_every_formula_with_what_it_is_made_of(
+    api: Api, database: Database, role: str
+) -> None:
+    await seed_every_state(database)
+
+    response = await api.client.get(
+        "/api/v1/reports/rates?first=2026-11-11&last=2026-11-30", headers=api.headers(role)
+    )
+    report = await response.json()
+    [row] = report["items"]
+
+    assert row == {**report["all"], "key": HERE}
+    assert (report["until"], report["watermark"]) == ("2026-11-20T04:00:00.000Z",) * 2
+    assert (row["required"], row["connected"], row["hidden"], row["online"], row["intact"]) == (8, 5, 2, 2, 1)
+    assert row["bound_seconds"] == 8 * WHOLE
+    assert row["excluded"]["planned_maintenance"] == 3_600
+    assert row["excluded"]["restart_grace"] == 60
+    assert sum(row["excluded"].values()) == 3_660
+    assert row["counted_seconds"] == 8 * WHOLE - 3_660
+    assert row["never_connected_seconds"] == 3 * WHOLE
+    assert row["offline_seconds"] == 5 * 3_600
+    assert row["online_seconds"] == 5 * WHOLE - 5 * 3_600 - 3_660
+    assert row["intact_seconds"] == row["online_seconds"] - 2 * 86_400
+    assert row["online_rate"] == round(row["online_seconds"] / row["counted_seconds"], 4)
+    assert row["online_rate_of_connected"] == round(
+        row["online_seconds"] / (row["counted_seconds"] - 3 * WHOLE), 4
+    )
+    assert (row["access_rate"], row["online_rate_by_count"], row["online_of_required"]) == (0.625, 0.4, 0.25)
+    assert (row["coverage"], row["insufficient_data"]) == (1.0, False)
+
+
+async def test_rates_come_by_site_and_source_and_as_files(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    path = "/api/v1/reports/rates?first=2026-11-11&last=2026-11-20&"
+
+    sites = await api.get(f"{path}by=site")
+    sources = await api.get(f"{path}by=source")
+    file = await api.client.get(f"{path}by=source&format=csv&lang=en", headers=api.headers("operator"))
+    book = await api.client.get(f"{path}by=class&format=xlsx", headers=api.headers("operator"))
+    rows = list(csv.DictReader(io.StringIO((await file.read()).decode("utf-8-sig"))))
+    sheet = openpyxl.load_workbook(io.BytesIO(await book.read())).active
+
+    assert [item["name"] for item in sites["items"]] == ["示例公园 1", "示例公园 2"]
+    assert [item["required"] for item in sites["items"]] == [4, 4]
+    assert [item["key"] for item in sources["items"]] == sorted(seeded.codes)
+    assert {row["key"]: row["offline_seconds"] for row in rows}[f"\t{seeded.codes[2]}"] == str(5 * 3_600)
+    assert sheet is not None
+    assert [cell.value for cell in sheet[2]][:3] == ["WX8_07", "", 8]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("first=2026-11-20&last=2026-11-19", 422, "before the first"),
+        ("first=2026-11-21&last=2026-11-22", 422, "has not begun"),
+        ("first=yesterday&last=2026-11-22", 422, "first"),
+        ("last=2026-11-20", 200, '"first":"2026-10-22"'),
+        ("", 200, '"last":"2026-11-20"'),
+        ("last=0001-01-05", 422, "no 30 days before"),
+        ("first=2026-11-01&last=2026-11-02&by=colour", 422, "by"),
+        ("first=2026-11-01&last=9999-12-31", 200, "items"),
+    ],
+)
+async def test_a_period_that_cannot_be_reported_is_named(
+    api: Api, query: str, status: int, words: str
+) -> None:
+    response = await api.client.get(f"/api/v1/reports/rates?{query}", headers=api.headers("operator"))
+
+    assert response.status == status
+    assert words in await response.text()
+
+
+async def test_a_region_without_sources_has_no_rates_and_no_zero(api: Api, database: Database) -> None:
+    await seed_roll(database)
+    report = await api.get("/api/v1/reports/rates?first=2026-11-01&last=2026-11-20&region=61")
+
+    assert (report["items"], report["all"]["required"], report["watermark"]) == ([], 0, None)
+    assert report["all"]["online_rate"] is report["all"]["access_rate"] is report["all"]["coverage"] is None
+
+
+async def test_cases_come_in_pages_and_those_that_ended_when_asked_for(api: Api, database: Database) -> None:
+    await seed_roll(database, count=4)
+    numbers = [await open_case(database, each, at=NOW) for each in await candidates(database, View(NOW))]
+    first = await api.get("/api/v1/cases?limit=1")
+    second = await api.get(f"/api/v1/cases?limit=1&cursor={first['next_cursor']}")
+    await take_step(
+        database, str(numbers[0]), CaseStep.WITHDRAW, at=NOW, person="Wang", detail={"text": "a mistake"}
+    )
+    going_on = await api.get("/api/v1/cases")
+    every = await api.get("/api/v1/cases?ended=true")
+
+    assert [item["number"] for item in first["items"] + second["items"]] == numbers[::-1]
+    assert second["next_cursor"] is None
+    assert [item["number"] for item in going_on["items"]] == [numbers[1]]
+    assert [item["state"] for item in every["items"]] == ["candidate", "withdrawn"]
+
+
+async def test_a_file_of_rates_holds_more_rows_than_a_page(api: Api, database: Database) -> None:
+    await seed_roll(database, count=1_003)
+    file = await api.client.get(
+        "/api/v1/reports/rates?first=2026-11-19&by=source&format=csv", headers=api.headers("operator")
+    )
+    rows = (await file.read()).decode("utf-8-sig").splitlines()
+    answer = await api.get("/api/v1/reports/rates?first=2026-11-19&by=source")
+
+    assert len(rows) == len(set(rows)) == 1_004
+    assert (len(answer["items"]), answer["is_cut"], answer["all"]["required"]) == (1_000, True, 1_003)

@@ -84,6 +84,7 @@ async def test_no_page_crosses_the_border_of_a_region(api: Api, database: Databa
     await sight(database)
     await api.client.post("/login", data={"token": api.tokens["foreign_operator"]})
     paths = [page.path.replace("{source_id}", str(seeded.source_ids[0])) for page in PAGES]
+    paths += [f"/sources/{seeded.source_ids[0]}/evidence.{form}" for form in ("html", "json")]
     paths += [f"/export/{name}.{form}" for name in ("offline", "never-connected") for form in ("csv", "xlsx")]
 
     texts = {path: await (await api.client.get(path)).read() for path in paths}

@@ -4,8 +4,13 @@ from typing import Any
 import pytest
 
 from catalog.access import AccessLog
+from catalog.cases import candidates, open_case, take_step
 from catalog.database import Database
+from catalog.evidence_sheet import check
+from catalog.model.case import CaseStep
 from catalog.networks import list_networks
+from catalog.reports import View
+from catalog.signing import verify
 from gateway.console.messages import MESSAGES
 from gateway.console.pages import PAGES
 from tests.api_peer import Api
@@ -144,6 +149,8 @@ async def test_what_a_device_says_is_text_on_every_page(api: Api, database: Data
             "/",
             "/never-connected",
             "/offline",
+            "/rates",
+            "/cases",
             "/sources",
             "/sightings",
             "/relays",
@@ -206,3 +213,36 @@ async def test_the_style_sheet_and_script_are_the_only_files(api: Api) -> None:
     assert (await api.client.get("/static/muster.css")).status == 200
     assert (await api.client.get("/static/live.js")).content_type == "text/javascript"
     assert (await api.client.get("/static/..%2fpages.py")).status == 404
+
+
+async def test_rates_and_cases_are_shown_and_an_evidence_sheet_is_sent(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    [first, *_] = await candidates(database, View(NOW))
+    number = await open_case(database, first, at=NOW)
+    assert number is not None
+    order = {"organ": "示范市公安局", "order_number": "7", "served_on": "2026-11-01", "items": "connect"}
+    for step, detail in (
+        (CaseStep.VERIFY, {"addressee": "示例单位"}),
+        (CaseStep.ORDER, {**order, "deadline": "2026-11-15"}),
+    ):
+        await take_step(database, number, step, at=NOW, person="Wang", detail=detail)
+    await log_in(api)
+
+    rates = await (await api.client.get("/rates?first=2026-11-11&last=2026-11-20&by=site&lang=en")).text()
+    cases = await (await api.client.get("/cases?lang=en")).text()
+    page = await api.client.get(f"/sources/{seeded.source_ids[2]}/evidence.html?lang=en")
+    signed = await api.client.get(f"/sources/{seeded.source_ids[2]}/evidence.json?first=2026-11-01")
+    missing = await api.client.get("/sources/99/evidence.json")
+    wrong = await api.client.get(f"/sources/{seeded.source_ids[2]}/evidence.json?first=yesterday")
+    sheet = verify(await signed.read())
+
+    assert "62.5 %" in rates
+    # What the rates are made of: 8 sources, 9.5 days each, less what is not counted.
+    assert f"{8 * 228 - 3660 / 3600:.2f}" in rates
+    assert "planned maintenance" in rates
+    assert number in cases
+    assert "overdue" in cases
+    assert seeded.codes[2] in await page.text()
+    assert page.headers["Content-Disposition"].startswith("attachment")
+    assert check(sheet.document).holds
+    assert (missing.status, wrong.status) == (404, 422)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import string
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from catalog.database import Database
 from catalog.jurisdictions import Jurisdiction, save_jurisdiction
-from catalog.public_rendering import CSV_HEADINGS, render_csv, render_json
+from catalog.public_rendering import CSV_HEADINGS, public_document, render_csv, render_json
 from catalog.publication import (
     UNNAMED_PERSON,
     Imprint,
@@ -26,9 +26,11 @@ from catalog.publication import (
     fetch_public,
     list_editions,
     publish,
+    withdraw_edition,
 )
 from catalog.roll_file import read_roll
 from catalog.roll_import import ImportOrder, apply_import
+from gateway.console.public_page import Shown, render_html
 from tests.fakes.roll import DISTRICT, JURISDICTIONS, SHAANXI_LIKE, WITH_BASE, WUXI_LIKE, roll_csv, roll_row
 
 pytestmark = pytest.mark.postgres
@@ -101,6 +103,8 @@ async def test_an_edition_has_one_row_a_duty_with_the_public_fields_alone(catalo
         "published_at": "2026-11-21T00:30:00+08:00",
         "effective_from": "2026-11-21",
         "effective_to": None,
+        "withdrawn_at": None,
+        "withdrawal_reason": None,
     }
 
 
@@ -174,6 +178,49 @@ async def test_editions_are_numbered_by_year_and_the_older_one_ends_where_the_ne
     again = await fetch_public(catalog, WUXI_LIKE, f"{DISTRICT}-2026-001")
     assert isinstance(again, Published)
     assert again.entries == first.entries
+
+
+async def test_a_withdrawn_edition_stays_readable_with_its_reason_and_the_one_before_counts_again(
+    catalog: Database,
+) -> None:
+    await take_in(catalog, [roll_row(1)])
+    first = await publish_now(catalog)
+    await take_in(catalog, [roll_row(1), roll_row(2, site="分馆")])
+    second = await publish_now(catalog)
+    later = NOW + timedelta(days=1)
+
+    async def withdraw(number: str, reason: str) -> None:
+        await withdraw_edition(catalog, WUXI_LIKE, number, reason=reason, person="li", at=later)
+
+    for number, reason, words in (
+        (second.edition.number, " ", "must be given"),
+        (second.edition.number, "see 192.0.2.7", "without codes"),
+        ("nothing", "a mistake", "no edition"),
+    ):
+        with pytest.raises(PublicationRefused, match=words):
+            await withdraw(number, reason)
+    await withdraw(second.edition.number, "条目重复")
+    with pytest.raises(PublicationRefused, match="withdrawn before"):
+        await withdraw(second.edition.number, "again")
+    now = await fetch_public(catalog, WUXI_LIKE)
+    old = await fetch_public(catalog, WUXI_LIKE, second.edition.number)
+
+    assert isinstance(now, Published)
+    assert isinstance(old, Published)
+    assert (now.edition.number, now.edition.effective_to) == (first.edition.number, None)
+    assert (old.edition.withdrawn_at, old.edition.withdrawal_reason) == (later, "条目重复")
+    assert old.entries == second.entries
+    document = public_document(old)["edition"]
+    assert isinstance(document, dict)
+    assert document["withdrawal_reason"] == "条目重复"
+    assert "2026-11-22" in render_csv(old).decode("utf-8-sig")
+    for language, words in (("zh", "已撤回"), ("en", "was withdrawn on")):
+        page = render_html(old, language, Shown())
+        assert words in page
+        assert "条目重复" in page
+        assert words not in render_html(now, language, Shown())
+    await withdraw(first.edition.number, "全部撤回")
+    assert isinstance(await fetch_public(catalog, WUXI_LIKE), NotYetPublished)
 
 
 async def test_a_published_edition_does_not_change_with_the_roll_or_the_profile(catalog: Database) -> None:

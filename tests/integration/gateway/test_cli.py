@@ -1,5 +1,6 @@
 """The command line on a real catalog: every verb, its exit codes, and no secret anywhere."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ import pytest
 from openpyxl import load_workbook
 from typer.testing import CliRunner
 
+from catalog.database import Database
+from catalog.model.secret import Secret
+from catalog.signing import SigningKey
 from gateway.cli.main import app
 from tests.gateway_process import HEADINGS, PERSON, SETTINGS, code_of
 
@@ -88,13 +92,131 @@ def test_reports_are_written_as_csv_and_workbook(muster: Muster, tmp_path: Path)
     muster("report", "never-connected", "--format", "csv", "--output", str(csv))
     muster("report", "never-connected", "--format", "xlsx", "--output", str(xlsx), "--lang", "en")
     told = muster("report", "offline", "--output", str(csv), code=2)
-    sheet = load_workbook(xlsx, read_only=True).active
+    sheet = load_workbook(xlsx).active  # not read_only: that leaves the file open
 
     assert csv.read_bytes().startswith(b"\xef\xbb\xbf")
     assert code_of(1) in csv.read_text(encoding="utf-8")
     assert sheet is not None
     assert code_of(1) in {str(cell.value) for row in sheet.iter_rows() for cell in row}
     assert "--format json, csv or xlsx" in told
+
+
+def test_rates_are_printed_and_written_and_a_history_is_told_anew(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1, 2), "--person", PERSON)
+    book = tmp_path / "rates.xlsx"
+    table = muster("report", "rates", "--by", "site")
+    answer = json.loads(muster("report", "rates", "--format", "json"))
+    muster("report", "rates", "--by", "source", "--format", "xlsx", "--output", str(book))
+    sheet = load_workbook(book).active
+    proof = muster("recompute")
+
+    assert "场所1" in table
+    assert "all" in table
+    assert answer["all"]["required"] == 2
+    assert answer["all"]["access_rate"] == 0.0
+    assert answer["all"]["never_connected_seconds"] >= 0
+    assert sheet is not None
+    assert [sheet.cell(row, 1).value for row in (2, 3, 4)] == [code_of(1), code_of(2), "合计"]
+    assert "2 sources, 0 facts" in proof
+    assert "differing sources 0, wrongly stored 0.000 s, not stored 0.000 s" in proof
+    assert "did not exist" in muster("recompute", "--source", "99", code=1)
+    assert "write 2026-11-30" in muster("recompute", "--first", "30.11.2026", code=1)
+    assert "has not begun" in muster(
+        "report", "rates", "--first", "2100-01-01", "--last", "2100-01-02", code=1
+    )
+    assert "before the first" in muster(
+        "report", "rates", "--first", "2026-02-01", "--last", "2026-01-01", code=1
+    )
+
+
+def test_an_evidence_sheet_is_made_verified_and_printed_without_the_catalog(
+    muster: Muster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+    sheet, key, page = tmp_path / "sheet.json", tmp_path / "key.pub", tmp_path / "sheet.html"
+    number = str(json.loads(muster("report", "never-connected", "--format", "json"))[0]["source_id"])
+    made = muster("evidence", "sheet", number, "--output", str(sheet))
+    key.write_text(muster("catalog", "public-key"), encoding="ascii")
+    assert "there is no source 99" in muster("evidence", "sheet", "99", "--output", str(sheet), code=1)
+
+    monkeypatch.setenv("MUSTER_CONFIG", str(tmp_path / "nothing.toml"))
+    told = muster("evidence", "verify", str(sheet), "--key", str(key))
+    muster("evidence", "print", str(sheet), "--output", str(page))
+    sheet.write_text(sheet.read_text(encoding="utf-8").replace("WX-21.2", "WX-21.3"), encoding="utf-8")
+    refused = muster("evidence", "verify", str(sheet), code=1)
+
+    assert f"source {number}" in made
+    assert "follow from its 0 facts" in told
+    assert "the one expected" in told
+    assert code_of(1) in page.read_text(encoding="utf-8")
+    assert "changed after signing" in refused
+
+
+def test_a_case_goes_from_a_candidate_to_an_order_and_says_what_it_lacks(
+    muster: Muster, tmp_path: Path, database_url: str
+) -> None:
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+    early = muster("case", "find", "--open")
+    assert "1 sites, 1 of them not yet" in early
+    assert "opened 0" in early
+
+    async def let_two_days_pass() -> None:
+        async with Database(Secret(database_url)) as database, database.raw_connection() as connection:
+            await connection.execute("UPDATE source SET created_at = created_at - interval '2 days'")
+            await connection.execute("UPDATE duty SET effective_from = effective_from - 2")
+            await connection.execute(
+                "UPDATE gateway SET observed_until = now(), epoch = 1, started_at = now()"
+            )
+
+    asyncio.run(let_two_days_pass())
+    number = muster("case", "find", "--open").rpartition("opened 1: ")[2].strip()
+    verified = muster("case", "verify", number, "--addressee", "单位甲", "--person", PERSON)
+    order = ("--organ", "示范市公安局", "--order-number", "7", "--items", "connect")
+    refused = muster(
+        *("case", "order", number, *order, "--served-on", "2026-11-20", "--deadline", "2026-11-01"), code=1
+    )
+    ordered = muster(
+        *("case", "order", number, *order, "--served-on", "2026-11-01", "--deadline", "2026-11-20"),
+        *("--person", PERSON),
+    )
+    shown, listed = muster("case", "show", number), muster("case", "list")
+
+    assert "verified" in verified
+    assert "before the order was served" in refused
+    # The day has passed already when it is entered.
+    assert "overdue" in ordered
+    assert "overdue" in listed
+    assert code_of(1) in shown
+    assert "10,000-30,000" in shown
+    assert "an amount is never proposed" in shown
+    assert "unchanged" in shown
+    assert "still never connected" in muster("case", "rectify", number, "--organ", "x", code=1)
+    assert "needs text" in muster("case", "withdraw", number, "--text", " ", code=1)
+    assert "withdrawn" in muster("case", "withdraw", number, "--text", "entered by mistake")
+    assert "there is no case" in muster("case", "show", "990100-2026-C9999", code=1)
+    assert "0 cases" in muster("case", "list")
+    assert "1 cases" in muster("case", "list", "--all")
+
+
+def test_a_window_is_asked_for_by_one_person_and_approved_by_another(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+    number = str(json.loads(muster("report", "never-connected", "--format", "json"))[0]["source_id"])
+    ask = ("suspension", "request", "--reason", "municipal_works", "--document", "D-7", "--source", number)
+    ahead = ("--start", "2099-11-30 08:00", "--end", "2099-11-30 12:00")
+
+    asked = muster(*ask, *ahead, "--person", "Li")
+    assert "suspension 1 is asked for; somebody else approves it" in asked
+    assert "somebody else approves" in muster("suspension", "approve", "1", "--person", "Li", code=1)
+    assert "suspension 1: approved" in muster("suspension", "approve", "1", "--person", "Wang")
+    listed = muster("suspension", "list")
+    assert "municipal_works" in listed
+    assert "Wang" in listed
+    assert "that has begun" in muster("suspension", "end", "1", "--text", "done", code=1)
+    assert "withdrawn" in muster("suspension", "withdraw", "1", "--text", "not needed")
+    backwards = muster(*ask, "--start", "2099-11-30 08:00", "--end", "2099-11-30 08:00", code=1)
+    assert "is not after the start" in backwards
+    assert "one of them" in muster(*ask, *ahead, "--site", "1", code=1)
+    assert "there is no suspension 9" in muster("suspension", "approve", "9", "--person", "Wang", code=1)
 
 
 def test_networks_are_authorised_listed_and_revoked_and_public_ones_refused(muster: Muster) -> None:
@@ -170,6 +292,53 @@ def test_the_catalog_is_published_and_counts_are_tried_first(muster: Muster, tmp
 
     assert "2 entries" in tried
     assert "edition 990100-2026-001 with 2 entries is public" in done
+
+
+def test_two_editions_differ_by_what_came_went_and_changed(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1, 2, 3), "--person", PERSON)
+    muster("publish", "--person", PERSON)
+    file = Path(roll(tmp_path, 2, 3, 4))
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("2026-06-30", "2026-09-30", 1), encoding="utf-8")
+    muster("roll", "import", str(file), "--person", PERSON)
+    muster("publish", "--person", PERSON)
+    listed = muster("catalog", "list")
+    told = muster("catalog", "diff", "990100-2026-001", "990100-2026-002")
+    marks = {line.split()[0]: line for line in told.splitlines() if line[1:2] in "+-~"}
+
+    assert listed.index("990100-2026-002") < listed.index("990100-2026-001")
+    assert "场所4" in marks["+"]
+    assert "场所1" in marks["-"]
+    assert "due_on: 2026-06-30 → 2026-09-30" in marks["~"]
+    assert "added 1, removed 1, changed 1, unchanged 1" in told
+    same = muster("catalog", "diff", "990100-2026-001", "990100-2026-001")
+    assert "added 0, removed 0, changed 0, unchanged 3" in same
+    assert "no edition '990100-2026-009'" in muster(
+        "catalog", "diff", "990100-2026-001", "990100-2026-009", code=1
+    )
+
+
+def test_a_signed_edition_proves_itself_and_a_changed_one_does_not(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1, 2), "--person", PERSON)
+    muster("publish", "--person", PERSON)
+    signed, key = tmp_path / "edition.json", tmp_path / "muster.pub"
+    muster("catalog", "sign", "990100-2026-001", "--output", str(signed))
+    key.write_text(muster("catalog", "public-key"), encoding="ascii")
+    told = muster("catalog", "verify", str(signed), "--key", str(key))
+    assert "edition 990100-2026-001, 2 entries, unchanged" in told
+    assert "the one expected" in told
+    assert "compare it" in muster("catalog", "verify", str(signed))
+    assert (tmp_path / "state" / "signing.key").stat().st_mode & 0o777 == 0o600
+
+    changed = tmp_path / "changed.json"
+    changed.write_text(signed.read_text(encoding="utf-8").replace("场所2", "场所3"), encoding="utf-8")
+    assert "changed after signing" in muster("catalog", "verify", str(changed), "--key", str(key), code=1)
+    other = tmp_path / "other.json"
+    other.write_bytes(SigningKey(bytes(32)).sign({"kind": "something else"}))
+    assert "no edition of a public catalog" in muster("catalog", "verify", str(other), code=1)
+    key.write_text("AAAA", encoding="ascii")
+    assert "another key" in muster("catalog", "verify", str(signed), "--key", str(key), code=1)
+    assert "no edition" in muster("catalog", "sign", "990100-2026-009", "--output", str(changed), code=1)
 
 
 def test_a_token_belongs_to_a_named_person_and_its_file_is_private(muster: Muster, tmp_path: Path) -> None:

@@ -20,8 +20,11 @@ from catalog.sources import set_endpoint_credential
 from gateway.clock import SystemClock
 from gateway.onvif.devices import NoDevice, OnvifDevices
 from gateway.onvif.interrogation import Interrogation, InterrogationRules
+from gateway.onvif.kept_open import KeptOpen
+from gateway.onvif.key_frames import MAX_WAITING, KeyFrames
 from gateway.onvif.ptz_desk import PtzCommand, PtzDesk
 from gateway.onvif.steering import Steered
+from tests.clock import HandClock
 from tests.discovery import PERSON, authorise, identify, place, rows
 from tests.fakes.enrolment import VAULT
 from tests.fakes.onvif_device import DEVICE, PASSWORD, USERNAME, FakeOnvifDevice, serving
@@ -252,7 +255,7 @@ async def test_what_is_due_is_interrogated_by_itself(database: Database) -> None
 
 @asynccontextmanager
 async def steering(at: Site) -> AsyncIterator[PtzDesk]:
-    desk = PtzDesk(at.database, at.devices, SystemClock())
+    desk = PtzDesk(at.database, KeptOpen(at.devices, SystemClock()), SystemClock())
     async with asyncio.TaskGroup() as group:
         running = group.create_task(desk.run())
         try:
@@ -315,3 +318,51 @@ async def test_a_command_that_the_device_lacks_is_its_refusal(database: Database
         async with steering(at) as desk:
             with pytest.raises(RequestRefused):
                 await turn(desk, at, "王")
+
+
+async def test_a_camera_is_asked_for_a_key_picture_once_in_a_while(database: Database) -> None:
+    clock = HandClock()
+    async with site(database) as at, asyncio.TaskGroup() as group:
+        await at.ask()
+        wishes = KeyFrames(KeptOpen(at.devices, clock), clock)
+        running = group.create_task(wishes.run())
+        for _ in range(3):
+            wishes.want(at.source_id)
+        await eventually(lambda: wishes.asked == 1, what="a camera that was asked")
+        wishes.want(at.source_id)
+        clock.advance(2.0)
+        wishes.want(at.source_id)
+        await eventually(lambda: wishes.asked == 2, what="a camera that was asked again")
+        running.cancel()
+    assert at.fake.requests.count("SetSynchronizationPoint") == 2
+
+
+async def test_a_source_without_a_device_or_with_a_dead_one_stops_no_other(database: Database) -> None:
+    async with site(database) as at, asyncio.TaskGroup() as group:
+        await at.ask()
+        wishes = KeyFrames(KeptOpen(at.devices, SystemClock()), SystemClock())
+        running = group.create_task(wishes.run())
+        wishes.want(at.source_id + 1)
+        at.fake.answers = {name: text for name, text in DEVICE.items() if name != "SetSynchronizationPoint"}
+        wishes.want(at.source_id)
+        await eventually(lambda: wishes.failed == 1, what="a refusal")
+        running.cancel()
+
+
+def test_more_wishes_than_fit_are_dropped_and_counted() -> None:
+    clock = HandClock()
+    # Nothing is opened: nobody works on the queue.
+    wishes = KeyFrames(KeptOpen(None, clock), clock)  # type: ignore[arg-type]
+    for source_id in range(MAX_WAITING + 3):
+        wishes.want(source_id)
+    assert wishes.dropped == 3
+
+
+async def test_a_wish_before_the_first_interrogation_holds_no_command_after_it_back(
+    database: Database,
+) -> None:
+    async with site(database, TURNING) as at:
+        opened = KeptOpen(at.devices, SystemClock())
+        assert (await opened.of_source(at.source_id)).profile() is None
+        await at.ask()
+        assert (await opened.of_source(at.source_id)).profile(with_ptz=True) is not None

@@ -591,3 +591,15 @@ async def test_media_that_our_own_outage_cut_is_not_held_against_the_source(data
 
     assert (away, bench.shown(source)) == (Displayed.UNKNOWN, Displayed.ONLINE)
     assert [row[0] for row in await history(database, source)] == ["never_connected"]
+
+
+async def test_time_before_the_first_start_is_unknown_and_charged_to_nobody(database: Database) -> None:
+    await seed_roll(database, count=1)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE gateway SET epoch = 0, started_at = NULL, observed_until = NULL")
+    await begin(database)
+    async with database.raw_connection() as connection:
+        [row] = await connection.fetch("SELECT * FROM overlay_interval")
+
+    assert (row["gateway_id"], row["reason"]) == (GATEWAY, "gateway_down")
+    assert (row["started_at"], row["ended_at"]) == (NOW - timedelta(days=30), NOW)

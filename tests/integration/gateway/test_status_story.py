@@ -1,17 +1,18 @@
 """Random stories told to the status service: what is stored follows from the stored facts alone (status model T-4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from random import Random
 
-import asyncpg
 import pytest
 
 from catalog.check import check
 from catalog.database import Database
-from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
+from catalog.model.connectivity import Connectivity, DegradeReason
+from catalog.model.period import Period
 from catalog.observations import Observations
+from catalog.proof import Proof, prove
+from catalog.reports import View
 from gateway.liveness import Liveness, LivenessRules, SelfTest
 from gateway.status import StatusService
 from gateway.status_view import StatusView
@@ -25,14 +26,13 @@ REASONS = (DegradeReason.NO_MEDIA, DegradeReason.AUTHENTICATION_FAILED)
 STEPS = (-3600, -40, -3, 3, 50)
 """Seconds by which somebody sets the clock."""
 
-FACTS = (
-    "SELECT source_id, kind, reason, at, last_positive_at FROM evidence WHERE kind = ANY ($1) ORDER BY seq"
-)
-BORN = "SELECT source_id, min(started_at) AS at FROM connectivity_interval GROUP BY source_id"
 DOUBLED = """
 SELECT count(*) FROM overlay_interval a JOIN overlay_interval b USING (source_id, kind)
  WHERE a.overlay_id < b.overlay_id AND a.started_at < b.ended_at AND b.started_at < a.ended_at
 """
+
+
+EVER = Period(NOW - timedelta(days=31), NOW + timedelta(days=31))
 
 
 @dataclass
@@ -100,17 +100,6 @@ class Story:
         await self.service.reload()
 
 
-def retold(facts: Sequence[asyncpg.Record], begun: datetime) -> Connectivity:
-    """The state that the facts of one source come to, told one after the other."""
-    state = Connectivity(State.NEVER_CONNECTED, begun)
-    for fact in facts:
-        kind = EvidenceKind(fact["kind"])
-        is_quality = kind in (EvidenceKind.IMPAIRED, EvidenceKind.RESTORED)
-        reason = DegradeReason(fact["reason"]) if is_quality else None
-        state = state.after(Evidence(kind, fact["at"], reason, fact["last_positive_at"]))
-    return state
-
-
 def essence(state: Connectivity | StatusView) -> tuple[object, ...]:
     return state.state, state.since, sorted(state.reasons), state.first_connected_at
 
@@ -125,23 +114,71 @@ async def test_the_stored_facts_tell_the_stored_state_and_every_invariant_holds(
         await story.happen()
     await story.service.flush()
     async with database.raw_connection() as connection:
-        facts = await connection.fetch(FACTS, [kind.value for kind in EvidenceKind])
-        born = {row["source_id"]: row["at"] for row in await connection.fetch(BORN)}
         doubled = await connection.fetchval(DOUBLED)
     stored = {each.source_id: each.connectivity for each in await Observations(database, GATEWAY).load()}
-    told = {
-        source: retold([fact for fact in facts if fact["source_id"] == source], born.get(source, state.since))
-        for source, state in stored.items()
-    }
+    proof = await prove(database, View(story.clock.now()), EVER)
     live = {view.source_id: view for view in story.service.views}
     unconfirmed = "nothing is connected without a confirmed address"  # the seeded endpoints are not
     findings = [finding for finding in await check(database) if finding.invariant != unconfirmed]
 
-    assert {source: essence(state) for source, state in told.items()} == {
-        source: essence(state) for source, state in stored.items()
-    }
+    assert proof.holds, proof.found
+    assert (proof.sources, proof.facts > 0) == (5, True)
     assert {source: essence(view) for source, view in live.items()} == {
         source: essence(state) for source, state in stored.items()
     }
     assert findings == []
     assert doubled == 0
+
+
+async def damaged(database: Database, sources: tuple[int, ...], statement: str) -> Proof:
+    """Return the proof of a history that somebody with the database's password changed."""
+    async with database.raw_connection() as connection:
+        for table in ("evidence", "connectivity_interval"):
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
+        await connection.execute(statement, list(sources))
+    return await prove(database, View(NOW), EVER)
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong", "missing"),
+    [
+        # The outage is made to look as if the source had been online.
+        (
+            "UPDATE connectivity_interval SET state = 'online' WHERE state = 'offline' AND source_id = ANY ($1)",
+            180,
+            0,
+        ),
+        ("DELETE FROM connectivity_interval WHERE state = 'offline' AND source_id = ANY ($1)", 0, 180),
+        (
+            "UPDATE connectivity SET since = since + interval '9 s' WHERE state = 'online' AND source_id = ANY ($1)",
+            0,
+            9,
+        ),
+        # Without the facts of the outage the stored outage is a claim that nothing carries.
+        ("DELETE FROM evidence WHERE kind = 'lost' AND source_id = ANY ($1)", 180, 0),
+    ],
+)
+async def test_a_history_that_was_tampered_with_is_found_and_told_in_seconds(
+    database: Database, statement: str, wrong: float, missing: float
+) -> None:
+    sources = (await seed_roll(database, count=3)).source_ids
+    story = Story(database, sources, Random(0))
+    await story.begin()
+    for source in sources:
+        story.service.connected(source, at=story.clock.monotonic())
+    for answers in (True, False, False, False, True):
+        story.clock.advance(60)
+        for source in sources:
+            if answers or source != sources[0]:
+                story.service.alive(source, at=story.clock.monotonic())
+            else:
+                story.service.missed(source, at=story.clock.monotonic(), cause="timeout")
+        story.service.judge()
+        await story.service.flush()
+    sound = await prove(database, View(NOW), EVER)
+    found = await damaged(database, sources[:1], statement)
+
+    assert (sound.holds, sound.detection, sound.correction) == (True, [120.0], [0.0])
+    assert (found.holds, found.differing) == (False, 1)
+    assert (found.false_time.total_seconds(), found.missing_time.total_seconds()) == (wrong, missing)
+    assert {each.source_id for each in found.found} == {sources[0]}

@@ -220,3 +220,54 @@ def test_a_minimal_profile_loads() -> None:
 def test_a_mistake_in_a_profile_is_an_error_at_load(document: bytes, message: str) -> None:
     with pytest.raises(ProfileError, match=message):
         parse_profile(document, location_types())
+
+
+DEADLINE = """
+[[deadlines]]
+event = "removal"
+days = 10
+requirement = "EX-1"
+"""
+PENALTY = """
+[[penalties]]
+offence = "not_built"
+step = "direct"
+requirement = "EX-1"
+unit = { least = 1000, most = 5000 }
+"""
+
+
+def line_with(document: bytes, text: str) -> int:
+    lines = document.decode().splitlines()
+    return max(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message", "line"),
+    [
+        (DEADLINE.replace('requirement = "EX-1"', ""), "deadlines.0.requirement", "[[deadlines]]"),
+        (DEADLINE.replace("days = 10", "days = 0"), "deadlines.0.days", "days = 0"),
+        (DEADLINE.replace("days", "dais"), "deadlines.0.dais", "dais = 10"),
+        (DEADLINE + DEADLINE.replace("10", "20"), "deadline removal stands twice", '"removal"'),
+        (DEADLINE.replace("EX-1", "EX-7"), "cited but not defined: EX-7", '"EX-7"'),
+        (PENALTY.replace("1000", "9000"), "a band from 9000 to 5000", "unit ="),
+        (PENALTY.replace("direct", "order_only"), "order_only has none", "[[penalties]]"),
+        (
+            PENALTY + DEADLINE + PENALTY.replace("not_built", "no_sign").replace("5000", '"5000"'),
+            "penalties.1.unit.most",
+            '"5000"',
+        ),
+        (PENALTY.replace("not_built", "not_bilt"), "penalties.0.offence", "not_bilt"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(extra: str, message: str, line: str) -> None:
+    document = minimal_profile() + extra.encode()
+    with pytest.raises(ProfileError) as raised:
+        parse_profile(document, location_types())
+    assert message in str(raised.value)
+    assert f"line {line_with(document, line)}: " in str(raised.value)
+
+
+def test_a_file_that_is_not_toml_is_told_with_its_line() -> None:
+    with pytest.raises(ProfileError, match=r"line 2"):
+        parse_profile(b'name = "example-2020"\nrank = ?\n', location_types())

@@ -41,7 +41,7 @@ def test_the_police_have_exactly_these_operations() -> None:
     police = {operation.operation_id for operation in OPERATIONS if Role.POLICE_STATUS in operation.answers}
 
     assert police == {
-        "query_status", "get_history", "report_never_connected", "report_offline", "report_summary",
+        "query_status", "get_history", "report_never_connected", "report_offline", "report_rates", "report_summary",
     }  # fmt: skip
 
 

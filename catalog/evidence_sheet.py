@@ -1,0 +1,270 @@
+"""The evidence sheet of one source and period: everything its status follows from, to be signed and checked anywhere.
+
+The sheet holds the dated facts themselves, so whoever has it can tell the history anew and count its seconds again,
+without Muster's database: `check` does. It names no address, endpoint, device or position (WX-29.1).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from catalog.histories import FOREVER, SourceHistory
+from catalog.jurisdictions import Jurisdiction
+from catalog.model.connectivity import State
+from catalog.model.display import SuspendedReason, UnknownReason
+from catalog.model.history import Difference, Fact, Span, differences, recompute
+from catalog.model.period import Period
+from catalog.model.rates import Account, CountingRules, Duty, Laid, account
+from catalog.reading import LOCAL
+from catalog.signing import Document, SignatureInvalid
+
+KIND: Final = "muster evidence sheet"
+FORM: Final = 1
+
+EVER: Final = datetime.min.replace(tzinfo=UTC)
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Under which circumstances a sheet was made."""
+
+    at: datetime
+    first: date
+    last: date
+    watermark: datetime | None
+    "Until when the gateway had seen and stored."
+    muster: str
+    "Version."
+    rules: CountingRules
+
+
+def evidence_sheet(
+    history: SourceHistory, period: Period, jurisdiction: Jurisdiction, made: Made
+) -> Document:
+    """Return the sheet of a source: text, whole numbers and lists alone, as a signature needs it.
+
+    Args:
+        history: with its facts.
+        period: what the sheet is about; facts are told from the source's birth on, for the state rests on them.
+        jurisdiction: whose catalog.
+        made: when, of which days and by what.
+    """
+    facts = [fact for fact in history.facts if fact.at < period.end]
+    laid = history.laid(period.end)
+    return {
+        "kind": KIND,
+        "form": FORM,
+        "made": {
+            "at": _instant(made.at),
+            "watermark": _instant(made.watermark),
+            "muster": made.muster,
+            "jurisdiction": {"civil_code": jurisdiction.district, "name": jurisdiction.name},
+            "maintenance_cap_milliseconds": _cap(made.rules),
+        },
+        "period": {
+            "first": made.first.isoformat(),
+            "last": made.last.isoformat(),
+            "from": _instant(period.start),
+            "until": _instant(period.end),
+        },
+        "source": {
+            "number": history.source_id,
+            "code": history.gb_id,
+            "unit": history.unit,
+            "system": history.system,
+            "site": history.site,
+            "class": history.place_class,
+            "district": history.district,
+            "gateway": history.gateway_id,
+            "lifecycle": history.lifecycle.value,
+            "on_roll_from": _instant(history.existed.start),
+            "retired_at": _instant(history.existed.end) if history.existed.end < FOREVER else None,
+        },
+        "duties": [
+            {
+                "effective_from": duty.effective_from.isoformat(),
+                "due_on": duty.due_on.isoformat(),
+                "withdrawn_on": duty.withdrawn_on.isoformat() if duty.withdrawn_on else None,
+                "basis": duty.basis,
+            }
+            for duty in history.duties
+        ],
+        "facts": [_fact(fact) for fact in facts],
+        "states": [
+            {"state": span.what.value, "from": _instant(part.start), "until": _instant(part.end)}
+            for span in history.states
+            if (part := span.within(period)) is not None
+        ],
+        "not_seen": _laid(laid, period, UnknownReason),
+        # From their beginnings: the month's cap counts from there.
+        "suspended": _laid(laid, Period(EVER, period.end), SuspendedReason),
+        "milliseconds": _milliseconds(
+            account(history.duties, history.existed, history.states, laid, period, made.rules)
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a sheet tells when it is told anew."""
+
+    code: str
+    period: Period
+    facts: int
+    differences: Sequence[Difference]
+    "Where the states in it are not those that its facts tell."
+    miscounted: Mapping[str, tuple[int, int]]
+    "Milliseconds that the sheet gives and those that are counted, where they are not the same."
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the sheet follows from its own facts."""
+        return not self.differences and not self.miscounted
+
+
+def check(document: Document) -> Checked:
+    """Tell a sheet's history anew from the facts in it, and count its seconds again.
+
+    Raises:
+        SignatureInvalid: it is no evidence sheet, or one of a form that is not known.
+    """
+    sheet: Any = document
+    if sheet.get("kind") != KIND:
+        raise SignatureInvalid("signed, but no evidence sheet")
+    if sheet.get("form") != FORM:
+        raise SignatureInvalid(f"an evidence sheet of form {sheet.get('form')!r}: a newer Muster reads it")
+    try:
+        period = _period(sheet["period"])
+        source = sheet["source"]
+        retired = source["retired_at"]
+        born = _read(source["on_roll_from"])
+        existed = Period(born, _read(retired) if retired else FOREVER)
+        facts = [_read_fact(each) for each in sheet["facts"]]
+        states = [Span(State(each["state"]), *_edges(each)) for each in sheet["states"]]
+        duties = [_read_duty(each) for each in sheet["duties"]]
+        laid = [Laid(UnknownReason(each["reason"]), Period(*_edges(each))) for each in sheet["not_seen"]]
+        laid += [
+            Laid(SuspendedReason(each["reason"]), Period(*_edges(each)), bool(each["retroactive"]))
+            for each in sheet["suspended"]
+        ]
+        cap = sheet["made"]["maintenance_cap_milliseconds"]
+        rules = CountingRules(LOCAL, None if cap is None else int(cap) * _MILLISECOND)
+        given = {str(name): int(number) for name, number in _flat(sheet["milliseconds"])}
+        told = recompute(born, facts)
+        lived = Period(max(period.start, born), period.end) if born < period.end else None
+        found = differences(states, told.states, lived) if lived is not None else []
+        counted = dict(_flat(_milliseconds(account(duties, existed, told.states, laid, period, rules))))
+        code = str(source["code"] or source["number"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SignatureInvalid(f"no evidence sheet: {error!r}") from None
+    wrong = {
+        name: (given.get(name, 0), counted.get(name, 0))
+        for name in sorted({*given, *counted})
+        if given.get(name, 0) != counted.get(name, 0)
+    }
+    return Checked(code, period, len(facts), found, wrong)
+
+
+def _cap(rules: CountingRules) -> int | None:
+    return None if rules.maintenance_cap is None else rules.maintenance_cap // _MILLISECOND
+
+
+def _milliseconds(of: Account) -> dict[str, object]:
+    return {
+        "bound": of.bound // _MILLISECOND,
+        "counted": of.counted // _MILLISECOND,
+        "online": of.running // _MILLISECOND,
+        "intact": of.whole // _MILLISECOND,
+        "offline": of.offline // _MILLISECOND,
+        "never_connected": of.never // _MILLISECOND,
+        "retroactive": of.retroactive // _MILLISECOND,
+        "over_cap": of.over_cap // _MILLISECOND,
+        "excluded": {reason: time // _MILLISECOND for reason, time in sorted(of.excluded.items())},
+    }
+
+
+def _flat(milliseconds: Mapping[str, Any]) -> list[tuple[str, int]]:
+    excluded = milliseconds["excluded"]
+    plain = [(name, number) for name, number in milliseconds.items() if name != "excluded"]
+    return [*plain, *((f"excluded {name}", number) for name, number in excluded.items())]
+
+
+def _laid(
+    laid: Sequence[Laid], period: Period, kind: type[UnknownReason] | type[SuspendedReason]
+) -> list[dict[str, object]]:
+    parts = [
+        (
+            max(each.period.start, period.start),
+            min(each.period.end, period.end),
+            each.reason.value,
+            each.is_retroactive,
+        )
+        for each in laid
+        if isinstance(each.reason, kind)
+    ]
+    return [
+        {"reason": reason, "from": _instant(start), "until": _instant(end), "retroactive": is_retroactive}
+        for start, end, reason, is_retroactive in sorted(parts)
+        if start < end
+    ]
+
+
+def _fact(fact: Fact) -> dict[str, object]:
+    return {
+        "seq": fact.seq,
+        "kind": fact.kind,
+        "at": _instant(fact.at),
+        "received_at": _instant(fact.received_at),
+        "last_positive_at": _instant(fact.last_positive_at),
+        "reason": fact.reason,
+        "unknown_after": fact.unknown_after.value if fact.unknown_after is not None else None,
+        "gateway": fact.gateway_id,
+        "incident": fact.incident,
+    }
+
+
+def _read_fact(each: Mapping[str, Any]) -> Fact:
+    last, unknown = each["last_positive_at"], each["unknown_after"]
+    return Fact(
+        seq=int(each["seq"]),
+        kind=str(each["kind"]),
+        at=_read(each["at"]),
+        received_at=_read(each["received_at"]),
+        last_positive_at=_read(last) if last else None,
+        reason=each["reason"],
+        unknown_after=UnknownReason(unknown) if unknown else None,
+        gateway_id=str(each["gateway"]),
+        incident=each["incident"],
+    )
+
+
+def _read_duty(each: Mapping[str, Any]) -> Duty:
+    withdrawn = each["withdrawn_on"]
+    return Duty(
+        date.fromisoformat(each["effective_from"]),
+        date.fromisoformat(each["due_on"]),
+        date.fromisoformat(withdrawn) if withdrawn else None,
+        str(each["basis"]),
+    )
+
+
+def _period(of: Mapping[str, str]) -> Period:
+    return Period(*_edges(of))
+
+
+def _edges(of: Mapping[str, str]) -> tuple[datetime, datetime]:
+    return _read(of["from"]), _read(of["until"])
+
+
+def _read(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return at
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,207 @@
+"""Whole histories of sources, a part of them at a time: what recomputation, rates and evidence sheets start from.
+
+Each part is read from one snapshot, so that what is written meanwhile never looks like a difference.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from catalog.database import Database, Transaction
+from catalog.model.connectivity import State
+from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason
+from catalog.model.history import Fact, Span
+from catalog.model.period import Period
+from catalog.model.rates import Duty, Laid
+from catalog.reading import LOCAL
+from catalog.reports import View
+
+AT_ONCE: Final = 250
+"""Sources of one part: some 10 ms of the event loop, which others share."""
+
+WITHIN: Final = 60.0
+"""Seconds for one statement."""
+
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SourceHistory:
+    """One source and all that was stored of it."""
+
+    source_id: int
+    district: str
+    gb_id: str | None
+    site: str
+    site_id: int
+    place_class: str
+    unit: str
+    system: str
+    gateway_id: str
+    lifecycle: Lifecycle
+    existed: Period
+    "From its birth on the roll until it was retired; `FOREVER` while it is not."
+    duties: Sequence[Duty]
+    states: Sequence[Span]
+    "As stored, oldest first, the present one last."
+    unknowns: Sequence[Span]
+    "Of the source itself, as stored."
+    suspensions: Sequence[Laid]
+    blind: Sequence[Laid]
+    "When its gateway could not see."
+    facts: Sequence[Fact] = field(default_factory=tuple)
+    "Its evidence; empty unless asked for."
+
+    def laid(self, until: datetime) -> list[Laid]:
+        """Return everything that is laid over it, what goes on ending at `until`."""
+        unknown = [
+            Laid(span.what, Period(span.start, span.end or until))
+            for span in self.unknowns
+            if isinstance(span.what, UnknownReason) and span.start < (span.end or until)
+        ]
+        return [*self.suspensions, *unknown, *self.blind]
+
+
+class Histories:
+    """Read histories of a region."""
+
+    def __init__(self, database: Database, view: View) -> None:
+        self._database = database
+        self._view = view
+
+    async def of_region(
+        self, *, after: datetime, with_facts: bool = False, source_id: int | None = None
+    ) -> AsyncIterator[list[SourceHistory]]:
+        """Yield all sources of the view's region by district, a part at a time.
+
+        Args:
+            after: closed intervals that ended before are left out.
+            with_facts: whether the evidence is wanted, all of it.
+            source_id: only this one.
+
+        Raises:
+            DatabaseAway: no answer.
+        """
+        first, last = self._view.region.first, self._view.region.last
+        cursor: tuple[str | None, int | None] = (None, None)
+        while True:
+            async with self._database.snapshot() as snapshot:
+                rows = await snapshot.fetch(
+                    "history_sources", first, last, *cursor, AT_ONCE, source_id, within=WITHIN
+                )
+                part = await self._whole(snapshot, rows, after, with_facts=with_facts) if rows else []
+            if part:
+                yield part
+            if len(rows) < AT_ONCE:
+                return
+            cursor = (rows[-1]["district"], rows[-1]["source_id"])
+
+    async def _whole(
+        self, snapshot: Transaction, rows: Sequence[asyncpg.Record], after: datetime, *, with_facts: bool
+    ) -> list[SourceHistory]:
+        ids = [row["source_id"] for row in rows]
+        gateways = sorted({row["gateway_id"] for row in rows})
+        sites, systems = {row["site_id"] for row in rows}, {row["system_id"] for row in rows}
+        intervals = await _by(snapshot, "source_id", "history_intervals", ids, after)
+        overlays = await _by(snapshot, "source_id", "history_overlays", ids, after)
+        # The cap of a month counts from its beginning, wherever the period begins.
+        month = after.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        windows = await _by(snapshot, "source_id", "history_suspensions", ids, month, self._view.now)
+        blind = await _by(
+            snapshot,
+            "gateway_id",
+            "history_gateway_overlays",
+            gateways,
+            after,
+            self._view.now,
+            self._view.stale_after,
+        )
+        duties = await snapshot.fetch("history_duties", sorted(sites), sorted(systems), within=WITHIN)
+        of_site: defaultdict[int, list[Duty]] = defaultdict(list)
+        of_system: defaultdict[int, list[Duty]] = defaultdict(list)
+        for duty in duties:
+            bound = of_site[duty["site_id"]] if duty["site_id"] is not None else of_system[duty["system_id"]]
+            bound.append(Duty(duty["effective_from"], duty["due_on"], duty["withdrawn_on"], duty["basis"]))
+        facts = await _by(snapshot, "source_id", "history_facts", ids) if with_facts else {}
+        return [
+            SourceHistory(
+                source_id=row["source_id"],
+                district=row["district"],
+                gb_id=row["gb_id"],
+                site=row["site"],
+                site_id=row["site_id"],
+                place_class=row["class"],
+                unit=row["unit"],
+                system=row["system"],
+                gateway_id=row["gateway_id"],
+                lifecycle=Lifecycle(row["lifecycle"]),
+                existed=_existed(row),
+                duties=(*of_site[row["site_id"]], *of_system[row["system_id"]]),
+                states=_states(row, intervals.get(row["source_id"], ())),
+                unknowns=_unknowns(row, overlays.get(row["source_id"], ())),
+                suspensions=_suspensions(windows.get(row["source_id"], ())),
+                blind=[
+                    Laid(UnknownReason(each["reason"]), Period(each["started_at"], each["ended_at"]))
+                    for each in blind.get(row["gateway_id"], ())
+                ],
+                facts=[_fact(each) for each in facts.get(row["source_id"], ())],
+            )
+            for row in rows
+        ]
+
+
+async def _by(
+    snapshot: Transaction, key: str, statement: str, *arguments: object
+) -> Mapping[object, Sequence[asyncpg.Record]]:
+    found: defaultdict[object, list[asyncpg.Record]] = defaultdict(list)
+    for row in await snapshot.fetch(statement, *arguments, within=WITHIN):
+        found[row[key]].append(row)
+    return found
+
+
+def _existed(row: asyncpg.Record) -> Period:
+    born, retired = row["created_at"], row["retired_at"] or FOREVER
+    return Period(born, max(retired, born + timedelta(microseconds=1)))
+
+
+def _states(row: asyncpg.Record, intervals: Sequence[asyncpg.Record]) -> list[Span]:
+    closed = [Span(State(each["state"]), each["started_at"], each["ended_at"]) for each in intervals]
+    return [*closed, Span(State(row["state"]), row["since"], None)]
+
+
+def _unknowns(row: asyncpg.Record, overlays: Sequence[asyncpg.Record]) -> list[Span]:
+    closed = [Span(UnknownReason(each["reason"]), each["started_at"], each["ended_at"]) for each in overlays]
+    if row["unknown_reason"] is not None:
+        closed.append(Span(UnknownReason(row["unknown_reason"]), row["unknown_since"], None))
+    return closed
+
+
+def _suspensions(windows: Sequence[asyncpg.Record]) -> list[Laid]:
+    return [
+        Laid(
+            SuspendedReason(each["reason"]),
+            Period(each["started_at"], each["ended_at"]),
+            is_retroactive=each["retroactive"],
+        )
+        for each in windows
+    ]
+
+
+def _fact(row: asyncpg.Record) -> Fact:
+    unknown = row["unknown_after"]
+    return Fact(
+        seq=row["seq"],
+        kind=row["kind"],
+        at=row["at"],
+        received_at=row["received_at"],
+        last_positive_at=row["last_positive_at"],
+        reason=row["reason"],
+        unknown_after=UnknownReason(unknown) if unknown is not None else None,
+        gateway_id=row["gateway_id"],
+        incident=json.loads(row["detail"]).get("incident"),
+    )

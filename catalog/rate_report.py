@@ -1,0 +1,165 @@
+"""Rates of a region in a period, by district, class, unit, site or source (status model 4.5)."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from catalog.database import Database
+from catalog.histories import Histories, SourceHistory
+from catalog.model.display import Lifecycle
+from catalog.model.period import Period
+from catalog.model.rates import Account, CountingRules, account
+from catalog.reading import LOCAL
+from catalog.reports import View
+
+
+class PeriodInvalid(ValueError):
+    """Raised when a period is reversed or lies in the future; the message names the day."""
+
+
+class TooManySources(ValueError):
+    """Raised when a region has more sources than may be counted at once; the message says what to do."""
+
+
+class By(StrEnum):
+    """What a row stands for."""
+
+    DISTRICT = "district"
+    CLASS = "class"
+    UNIT = "unit"
+    SITE = "site"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One row."""
+
+    key: str
+    name: str
+    account: Account
+
+
+@dataclass(frozen=True)
+class RateReport:
+    """The rates of a period, and from when they are."""
+
+    period: Period
+    "Up to `computed_at` at most: nothing is told of the future."
+    by: By
+    rows: tuple[RateRow, ...]
+    all: Account
+    computed_at: datetime
+    watermark: datetime | None
+    "Until when every gateway of the region had seen and stored; None without one, and where one never did."
+
+
+_KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingProxyType(
+    {
+        By.DISTRICT: lambda of: (of.district, ""),
+        By.CLASS: lambda of: (of.place_class, ""),
+        By.UNIT: lambda of: (of.unit, ""),
+        By.SITE: lambda of: (str(of.site_id), of.site),
+        By.SOURCE: lambda of: (of.gb_id or str(of.source_id), of.site),
+    }
+)
+
+
+DAYS: Final = 30
+"""Days of a report when none are named, today among them."""
+
+
+def report_days(first: date | None, last: date | None, today: date) -> tuple[date, date]:
+    """Return the days of a report: `last` is today and `first` `DAYS` before it where they are not named.
+
+    Raises:
+        PeriodInvalid: there is no such day.
+    """
+    until = last or today
+    try:
+        return first or until - timedelta(days=DAYS - 1), until
+    except OverflowError:
+        raise PeriodInvalid(f"there are no {DAYS} days before {until}") from None
+
+
+def local_period(first: date, last: date, now: datetime) -> Period:
+    """Return the period from the first day to the last, both whole and local, up to now.
+
+    Raises:
+        PeriodInvalid: reversed, or it has not begun.
+    """
+    if last < first:
+        raise PeriodInvalid(f"the last day {last} lies before the first, {first}")
+    start = datetime.combine(first, time(), LOCAL)
+    if start >= now:
+        raise PeriodInvalid(f"the first day {first} has not begun: there is nothing to report yet")
+    try:
+        end = datetime.combine(last, time(), LOCAL) + timedelta(days=1)
+    except OverflowError:
+        end = now
+    return Period(start, min(end, now))
+
+
+async def rate_report(
+    database: Database,
+    view: View,
+    period: Period,
+    *,
+    by: By,
+    rules: CountingRules,
+    most: int | None = None,
+) -> RateReport:
+    """Return the rates of the view's region; sources that were rejected are in none.
+
+    Args:
+        database: the catalog.
+        view: region and present instant.
+        period: ended.
+        by: what a row stands for.
+        rules: how it is counted.
+        most: sources that the region may have; None for any number.
+
+    Raises:
+        TooManySources: it has more.
+        DatabaseAway: no answer.
+    """
+    if most is not None:
+        number = await database.fetchval("history_size", view.region.first, view.region.last)
+        if number > most:
+            raise TooManySources(
+                f"the region has {number} sources, {most} are counted at once: name a smaller one"
+            )
+    accounts: dict[tuple[str, str], Account] = {}
+    key_of = _KEYS[by]
+    async for part in Histories(database, view).of_region(after=period.start):
+        # In a thread: some hundredths of a second, which the event loop has not.
+        for key, own in await asyncio.to_thread(_accounts, part, period, key_of, rules):
+            accounts[key] = accounts.get(key, Account()) + own
+    everything = await asyncio.to_thread(sum, accounts.values(), Account())
+    watermark = await database.fetchval("history_watermark", view.region.first, view.region.last)
+    rows = tuple(
+        RateRow(*key, accounts[key])
+        for key in sorted(accounts, key=lambda of: (int(of[0]) if by is By.SITE else 0, of))
+    )
+    return RateReport(period, by, rows, everything, view.now, watermark)
+
+
+def _accounts(
+    part: Sequence[SourceHistory],
+    period: Period,
+    key_of: Callable[[SourceHistory], tuple[str, str]],
+    rules: CountingRules,
+) -> list[tuple[tuple[str, str], Account]]:
+    found = []
+    for history in part:
+        if history.lifecycle is Lifecycle.REJECTED:
+            continue
+        laid = history.laid(period.end)
+        own = account(history.duties, history.existed, history.states, laid, period, rules)
+        if own.sources:
+            found.append((key_of(history), own))
+    return found

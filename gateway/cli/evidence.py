@@ -1,0 +1,105 @@
+"""`muster evidence`: the signed evidence sheet of a source, checked and printed wherever it goes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from catalog.database import Database
+from catalog.evidence_sheet import Checked, check
+from catalog.reading import LOCAL
+from catalog.signing import LARGEST, Verified, fingerprint, verify
+from gateway.cli.command import ConfigOption, ExitCode, Language, console, run, say, told
+from gateway.cli.proof import FirstOption, LastOption, days, difference_table, settings_view
+from gateway.config import Config
+from gateway.console.evidence_page import evidence_page
+from gateway.evidence_sheets import signed_sheet
+from gateway.opening import open_signing_key
+
+evidence = typer.Typer(no_args_is_help=True, help="Evidence sheets: made, checked, printed.")
+
+FileArgument = Annotated[
+    Path, typer.Argument(help="From `muster evidence sheet`.", exists=True, dir_okay=False)
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--key", help="File with the public key it must be of.", exists=True, dir_okay=False),
+]
+
+
+@evidence.command("sheet")
+def sheet(
+    source: Annotated[int, typer.Argument(help="Number of the source.")],
+    output: Annotated[Path, typer.Option(help="Write the signed sheet to this file.", dir_okay=False)],
+    first: FirstOption = None,
+    last: LastOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write everything that a source's status in a period rests on, signed (Ed25519)."""
+
+    async def work(database: Database, settings: Config) -> None:
+        since, until = days(first, last)
+        signed = await signed_sheet(database, settings, settings_view(settings, ""), source, (since, until))
+        if signed is None:
+            raise ValueError(
+                f"there is no source {source}: `muster report never-connected --format json` names some"
+            )
+        key = open_signing_key(settings)
+        try:
+            output.write_bytes(signed)
+        except OSError as error:
+            raise ValueError(f"{output}: {error.strerror}") from None
+        say(f"{output}: source {source}, {since} to {until}, key {fingerprint(key.public_key)}")
+
+    run(config, work)
+
+
+@evidence.command("verify")
+def verify_sheet(file: FileArgument, key: KeyOption = None) -> None:
+    """Check a sheet's signature, and whether its states and seconds follow from its facts; needs nothing else."""
+
+    def work() -> tuple[Verified, Checked]:
+        verified = _verified(file, key)
+        return verified, check(verified.document)
+
+    verified, checked = told(work)
+    start, end = checked.period.start.astimezone(LOCAL), checked.period.end.astimezone(LOCAL)
+    say(
+        f"{file}: source {checked.code}, {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, unchanged since it was signed"
+    )
+    say(f"key {verified.fingerprint}: " + ("the one expected" if key else "compare it with the publisher's"))
+    if checked.holds:
+        say(f"its states and seconds follow from its {checked.facts} facts")
+        return
+    if checked.differences:
+        console().print(difference_table([("", checked.code, "", each) for each in checked.differences]))
+    for name, (given, counted) in checked.miscounted.items():
+        say(f"{name}: the sheet says {given / 1000:.3f} s, its facts tell {counted / 1000:.3f} s")
+    raise typer.Exit(ExitCode.FOUND)
+
+
+@evidence.command("print")
+def print_sheet(
+    file: FileArgument,
+    output: Annotated[Path, typer.Option(help="Write the page to this file.", dir_okay=False)],
+    language: Annotated[Language, typer.Option("--lang", help="Language of the page.")] = Language.ZH,
+    key: KeyOption = None,
+) -> None:
+    """Write a sheet as one HTML page that prints on A4; its signature is checked before."""
+
+    def work() -> None:
+        verified = _verified(file, key)
+        page = evidence_page(verified, check(verified.document), language.value)
+        try:
+            output.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"{output}: {error.strerror}") from None
+        say(f"{output}: written")
+
+    told(work)
+
+
+def _verified(file: Path, key: Path | None) -> Verified:
+    expected = key.read_text(encoding="ascii").strip() if key is not None else None
+    with file.open("rb") as signed:
+        return verify(signed.read(LARGEST + 1), expected)
