@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.waiting import eventually
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -70,8 +72,13 @@ class Browser:
         return base64.b64decode(result["data"])
 
     async def open(self, url: str) -> None:
-        """Go to a page."""
+        """Go to a page and wait until its scripts have run: a form that is sent before is sent without them."""
         await self.call("Page.navigate", url=url)
+
+        async def loaded() -> bool:
+            return bool(await self.run("document.readyState") == "complete")
+
+        await eventually(loaded, within=20, what=f"the page {url}")
 
 
 @asynccontextmanager

@@ -20,7 +20,8 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # type: ignore[import-not-found] # noqa: E402
 
 ENCODERS = {
-    "H264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph264pay config-interval=-1",
+    "H264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} "
+    "! video/x-h264,stream-format=byte-stream ! rtph264pay config-interval=-1",
     "H265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay config-interval=-1",
     "JPEG": "video/x-raw,format=I420 ! jpegenc ! rtpjpegpay",
 }
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=25, help="frames per second")
     parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
     parser.add_argument("--audio", action="store_true", help="offer PCMA beside the video")
+    parser.add_argument("--sent", help="camera: append the coded video that it sends to this file")
     parser.add_argument("--reports", action="store_true", help="print the receiver reports that come")
     parser.add_argument(
         "--onvif", action="store_true", help="be GStreamer's ONVIF server: time stamps of absolute time"
@@ -57,6 +59,9 @@ def camera_launch(options: argparse.Namespace) -> str:
         f"videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={options.rate}/1 "
         f"! timeoverlay ! videoconvert ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 pt=96"
     )
+    if options.sent:
+        kept = f"filesink location={options.sent} append=true buffer-mode=unbuffered sync=false async=false"
+        video = video.replace(" ! rtph264pay", f" ! tee name=t ! queue ! {kept} t. ! queue ! rtph264pay")
     if options.onvif:
         # ONVIF Streaming Specification, 6.3: a header extension on each packet says when the picture was taken.
         video = video.replace(" name=pay0 pt=96", " pt=96 ! rtponviftimestamp name=pay0 ntp-offset=0")
