@@ -58,7 +58,7 @@ class RateReport:
     "Until when every gateway of the region had seen and stored; None without one, and where one never did."
 
 
-_KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingProxyType(
+KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingProxyType(
     {
         By.DISTRICT: lambda of: (of.district, ""),
         By.CLASS: lambda of: (of.place_class, ""),
@@ -67,7 +67,7 @@ _KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingP
         By.SOURCE: lambda of: (of.gb_id or str(of.source_id), of.site),
     }
 )
-
+"""Key and name of the row that a source belongs to."""
 
 DAYS: Final = 30
 """Days of a report when none are named, today among them."""
@@ -127,14 +127,9 @@ async def rate_report(
         TooManySources: it has more.
         DatabaseAway: no answer.
     """
-    if most is not None:
-        number = await database.fetchval("history_size", view.region.first, view.region.last)
-        if number > most:
-            raise TooManySources(
-                f"the region has {number} sources, {most} are counted at once: name a smaller one"
-            )
+    await require_size(database, view, most)
     accounts: dict[tuple[str, str], Account] = {}
-    key_of = _KEYS[by]
+    key_of = KEYS[by]
     async for part in Histories(database, view).of_region(after=period.start):
         # In a thread: some hundredths of a second, which the event loop has not.
         for key, own in await asyncio.to_thread(_accounts, part, period, key_of, rules):
@@ -148,18 +143,35 @@ async def rate_report(
     return RateReport(period, by, rows, everything, view.now, watermark)
 
 
+async def require_size(database: Database, view: View, most: int | None) -> None:
+    """Refuse a region that has more than `most` sources; None for any number.
+
+    Raises:
+        TooManySources: it has more.
+        DatabaseAway: no answer.
+    """
+    if most is None:
+        return
+    number = await database.fetchval("history_size", view.region.first, view.region.last)
+    if number > most:
+        raise TooManySources(
+            f"the region has {number} sources, {most} are counted at once: name a smaller one"
+        )
+
+
+def account_of(history: SourceHistory, period: Period, rules: CountingRules) -> Account:
+    """Return the account of one source; an empty one where it was rejected or nothing bound it."""
+    if history.lifecycle is Lifecycle.REJECTED:
+        return Account()
+    laid = history.laid(period.end)
+    return account(history.duties, history.existed, history.states, laid, period, rules)
+
+
 def _accounts(
     part: Sequence[SourceHistory],
     period: Period,
     key_of: Callable[[SourceHistory], tuple[str, str]],
     rules: CountingRules,
 ) -> list[tuple[tuple[str, str], Account]]:
-    found = []
-    for history in part:
-        if history.lifecycle is Lifecycle.REJECTED:
-            continue
-        laid = history.laid(period.end)
-        own = account(history.duties, history.existed, history.states, laid, period, rules)
-        if own.sources:
-            found.append((key_of(history), own))
-    return found
+    told = ((key_of(history), account_of(history, period, rules)) for history in part)
+    return [(key, own) for key, own in told if own.sources]

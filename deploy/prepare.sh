@@ -12,6 +12,9 @@ readonly GSTREAMER_PACKAGES=(
   gstreamer1.0-x fonts-dejavu-core
 )
 
+# Chinese letters for printed reports.
+readonly FONT_PACKAGE=fonts-wqy-microhei
+
 say() { printf '[muster] %s\n' "$*"; }
 
 stop() { # exit code, sentence

@@ -363,6 +363,8 @@ class ReportsConfig(Section):
 
     maintenance_cap: float = Field(default=86_400, ge=0, le=31 * 86_400)
     "Seconds of planned maintenance of a source and month that are not counted; what lies beyond counts, and is told."
+    font: Path = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")
+    "TrueType font with Chinese letters for printed reports (PDF); the Debian package fonts-wqy-microhei has it."
 
 
 class LogConfig(Section):

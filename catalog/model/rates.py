@@ -4,6 +4,7 @@ All of it is whole seconds and counts; a ratio is made last, and of an empty den
 excluded silently: every second of a period that does not count stands under the reason for which it does not.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
@@ -85,6 +86,8 @@ class Account:
     whole: timedelta = _NOTHING
     "What of `counted` was online without any degrade reason."
     offline: timedelta = _NOTHING
+    outages: int = 0
+    "Times of being offline, each with a part that counts."
     never: timedelta = _NOTHING
     "What of `counted` a source had never connected in."
     excluded: Mapping[str, timedelta] = field(default_factory=lambda: MappingProxyType({}))
@@ -113,6 +116,7 @@ class Account:
             running=self.running + other.running,
             whole=self.whole + other.whole,
             offline=self.offline + other.offline,
+            outages=self.outages + other.outages,
             never=self.never + other.never,
             excluded={
                 reason: self.excluded.get(reason, _NOTHING) + other.excluded.get(reason, _NOTHING)
@@ -223,6 +227,7 @@ def account(
         left = without(left, gone)
     running = merged([*by_state[State.ONLINE], *by_state[State.DEGRADED]])
     days, raw_days = _by_day(bound, without(bound, without(running, hidden)), zone)
+    offline = common(left, by_state[State.OFFLINE])
     end = bound[-1].end - _TICK
     last, is_hidden = state_at(states, end), any(each.start <= end < each.end for each in hidden)
     return Account(
@@ -235,7 +240,8 @@ def account(
         counted=total(left),
         running=total(common(left, running)),
         whole=total(common(left, by_state[State.ONLINE])),
-        offline=total(common(left, by_state[State.OFFLINE])),
+        offline=total(offline),
+        outages=_met(by_state[State.OFFLINE], offline),
         never=total(common(left, by_state[State.NEVER_CONNECTED])),
         excluded=excluded,
         unknown=sum((excluded.get(reason.value, _NOTHING) for reason in UnknownReason), _NOTHING),
@@ -244,6 +250,12 @@ def account(
         days=days,
         raw_days=raw_days,
     )
+
+
+def _met(whole: Periods, parts: Periods) -> int:
+    """Return how many of the periods have one of the parts in them; both are in order."""
+    starts = [each.start for each in whole]
+    return len({bisect_right(starts, part.start) for part in parts})
 
 
 def _suspended(taken: Mapping[UnknownReason | SuspendedReason, Periods]) -> list[Period]:

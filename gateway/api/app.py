@@ -23,6 +23,7 @@ from gateway.api import (
     public_catalog,
     reads,
     report_reads,
+    stored_reports,
 )
 from gateway.api.dispatch import SERVICES, endpoint, guard, harden, run
 from gateway.api.door import Door
@@ -43,6 +44,7 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
     for registry in (
         reads.registry,
         report_reads.registry,
+        stored_reports.registry,
         case_reads.registry,
         acting.registry,
         discovery_acts.registry,

@@ -57,6 +57,8 @@ class RateAnswer(Answer):
     "Online or degraded."
     intact_seconds: int
     offline_seconds: int
+    outages: int
+    "Times of being offline, each with a second that counts."
     never_connected_seconds: int
     excluded: ExcludedAnswer
     retroactive_seconds: int
@@ -91,6 +93,7 @@ class RateAnswer(Answer):
             online_seconds=_seconds(of.running),
             intact_seconds=_seconds(of.whole),
             offline_seconds=_seconds(of.offline),
+            outages=of.outages,
             never_connected_seconds=_seconds(of.never),
             excluded=ExcludedAnswer(**{reason: _seconds(time) for reason, time in of.excluded.items()}),
             retroactive_seconds=_seconds(of.retroactive),
@@ -170,6 +173,7 @@ RATES: Final = (
     Column("在线秒数", "online_seconds", "online_seconds"),
     Column("完好秒数", "intact_seconds", "intact_seconds"),
     Column("离线秒数", "offline_seconds", "offline_seconds"),
+    Column("离线次数", "outages", "outages"),
     Column("从未接入秒数", "never_connected_seconds", "never_connected_seconds"),
     Column("剔除:计划维护", "excluded_planned_maintenance", "excluded.planned_maintenance"),
     Column("剔除:不可抗力", "excluded_force_majeure", "excluded.force_majeure"),

@@ -1,7 +1,7 @@
 """Handlers that read the catalog: sites, sources, histories, sightings, relays."""
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -9,8 +9,10 @@ from catalog.access import Role
 from catalog.reading import Page, Region, SourceRow
 from catalog.reports import View
 from gateway.api import police_schemas, schemas
+from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.registry import Call, NoQuery, Registry
+from gateway.api.services import ApiServices
 from gateway.relay.budget import Usage
 from gateway.relay.placement import WorkerLoad
 from gateway.relay.view import RelaySnapshot
@@ -27,7 +29,21 @@ _ROWS: Final = "rows of the token's region"
 _ONE: Final = "404 outside the token's region"
 
 
-def look(call: Call[Any, Any], region: str = "") -> View:
+class Looking(Protocol):
+    """Who looks: a call, or who acts."""
+
+    @property
+    def services(self) -> ApiServices:
+        """What there is to look at."""
+        ...
+
+    @property
+    def principal(self) -> Principal:
+        """Who looks."""
+        ...
+
+
+def look(call: Looking, region: str = "") -> View:
     """Return from where the caller looks: the region asked for, within that of the token.
 
     Raises:

@@ -197,7 +197,9 @@ class ApiServices:
     large_bodies: Turns = field(default_factory=lambda: Turns(2))
     "Roll files under way: each is held in memory as a whole."
     long_reports: Turns = field(default_factory=lambda: Turns(2))
-    "Reports of rates under way: each reads the whole histories of its region."
+    "Reports of rates and of whole periods under way: each reads the whole histories of its region."
+    printing: Turns = field(default_factory=lambda: Turns(1))
+    "Stored reports being written as PDF or workbook: seconds of a processor each."
     # 50 calls a second and token, 100 at once; an anonymous address a tenth of it.
     rate: RateLimit = field(default_factory=lambda: RateLimit(50, 100))
     public_rate: RateLimit = field(default_factory=lambda: RateLimit(5, 30))

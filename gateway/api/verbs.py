@@ -18,19 +18,23 @@ from catalog.jurisdictions import load_jurisdictions
 from catalog.model.network import Authorisation
 from catalog.model.secret import Secret
 from catalog.publication import Imprint, PublicationRefused, PublicEdition
-from catalog.reading import Region
+from catalog.rate_report import report_days
+from catalog.reading import Region, local_day
 from catalog.roll_file import read_roll
 from catalog.roll_import import ImportOrder, MassRetirement, RollDifference
 from catalog.roll_problem import RollInvalid
+from catalog.stored_reports import NoSuchReport, ReportHead, RevisionRefused
 from gateway.api.bodies import NetworkBody, SinkBody, SourceBody, TokenBody
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
+from gateway.api.reads import look
 from gateway.api.services import ApiServices, OnvifDesk
 from gateway.discovery_plan import SweepRefused, SweepRequest
 from gateway.onvif.devices import NoDevice
 from gateway.onvif.steering import Steered, TooManySteered
 from gateway.opening import jurisdiction_of
 from gateway.relay.limits import SETTINGS, Shortage
+from gateway.reporting import making
 from gateway.serving.grants import LIFETIME, Grant, TooManyGrants, Viewer
 
 LIMIT_PAUSE: Final = 10.0
@@ -85,8 +89,10 @@ def rules() -> Iterator[None]:
         raise ApiProblem(Code.INVALID, f"{error.reason.zh} {error.reason.en}") from error
     except PublicationRefused as error:
         raise ApiProblem(Code.REFUSED_BY_LAW, str(error)) from error
-    except MassRetirement as error:
+    except (MassRetirement, RevisionRefused) as error:
         raise ApiProblem(Code.CONFLICT, str(error)) from error
+    except NoSuchReport as error:
+        raise ApiProblem(Code.NOT_FOUND, str(error)) from error
     except ValueError as error:
         # The catalog's own checks say what is wrong without repeating what was typed.
         raise ApiProblem(Code.INVALID, str(error)) from error
@@ -215,6 +221,25 @@ async def publish(acting: Acting, *, effective_from: date | None, dry_run: bool)
         )
         edition = None if dry_run else await publication.publish(services.database, draft, imprint, at=now)
     return PublishedEdition(edition, draft)
+
+
+async def make_report(
+    acting: Acting, *, region: str = "", first: date | None = None, last: date | None = None
+) -> ReportHead:
+    """Tell, sign and store a report of whole local days."""
+    services, view = acting.services, look(acting, region)
+    with services.long_reports.turn(), rules():
+        days = report_days(first, last, local_day(view.now))
+        return await making.make_report(services.database, services.config, view, days, acting.principal.name)
+
+
+async def remake_report(acting: Acting, number: str, reason: str) -> ReportHead:
+    """Tell a stored report anew and store it as its next revision."""
+    services, view = acting.services, look(acting)
+    with services.long_reports.turn(), rules():
+        return await making.remake_report(
+            services.database, services.config, view, number, person=acting.principal.name, reason=reason
+        )
 
 
 async def edit_source(acting: Acting, source_id: int, body: SourceBody) -> None:

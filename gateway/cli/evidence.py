@@ -59,7 +59,7 @@ def verify_sheet(file: FileArgument, key: KeyOption = None) -> None:
     """Check a sheet's signature, and whether its states and seconds follow from its facts; needs nothing else."""
 
     def work() -> tuple[Verified, Checked]:
-        verified = _verified(file, key)
+        verified = verified_file(file, key)
         return verified, check(verified.document)
 
     verified, checked = told(work)
@@ -88,7 +88,7 @@ def print_sheet(
     """Write a sheet as one HTML page that prints on A4; its signature is checked before."""
 
     def work() -> None:
-        verified = _verified(file, key)
+        verified = verified_file(file, key)
         page = evidence_page(verified, check(verified.document), language.value)
         try:
             output.write_text(page, encoding="utf-8")
@@ -99,7 +99,12 @@ def print_sheet(
     told(work)
 
 
-def _verified(file: Path, key: Path | None) -> Verified:
+def verified_file(file: Path, key: Path | None) -> Verified:
+    """Return a signed file whose signature holds.
+
+    Raises:
+        SignatureInvalid: it is not signed, was changed, or is of another key than that in the file `key`.
+    """
     expected = key.read_text(encoding="ascii").strip() if key is not None else None
     with file.open("rb") as signed:
         return verify(signed.read(LARGEST + 1), expected)

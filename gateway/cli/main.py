@@ -15,6 +15,13 @@ from gateway.cli.proof import recompute
 from gateway.cli.reports import report, status
 from gateway.cli.roll import check_database, roll
 from gateway.cli.sources import credential, sink, source
+from gateway.cli.stored_reports import (
+    list_stored_reports,
+    revise_report,
+    show_report,
+    store_report,
+    verify_report,
+)
 from gateway.cli.suspensions import suspension
 from gateway.cli.tokens import token
 from gateway.cli.trial import run_trial
@@ -44,6 +51,11 @@ app.command("publish")(publish_catalog)
 app.add_typer(editions, name="catalog")
 app.command("status")(status)
 app.add_typer(report, name="report")
+report.command("store")(store_report)
+report.command("revise")(revise_report)
+report.command("list")(list_stored_reports)
+report.command("show")(show_report)
+report.command("verify")(verify_report)
 app.command("check")(check_database)
 app.command("recompute")(recompute)
 app.add_typer(evidence, name="evidence")

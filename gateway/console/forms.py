@@ -19,6 +19,7 @@ from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
 from gateway.api.receiving import in_time
+from gateway.api.stored_report_schemas import MakeReportBody
 from gateway.api.verbs import Acting
 from gateway.console.messages import text
 from gateway.console.pages import console_language, logged_in, require_own_origin
@@ -154,6 +155,21 @@ async def _publish(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.publish', language)} {number}: {figures}")
 
 
+async def _make_report(acting: Acting, form: Form, language: str) -> Notice:
+    try:
+        body = MakeReportBody(region=form.text("region"), first=form.day("first"), last=form.day("last"))
+    except ValidationError as error:
+        raise invalid(error) from error
+    head = await verbs.make_report(acting, region=body.region, first=body.first, last=body.last)
+    return Notice(is_good=True, text=f"{text('done.make_report', language)}: {head.number}")
+
+
+async def _remake(acting: Acting, form: Form, language: str) -> Notice:
+    head = await verbs.remake_report(acting, form.text("report_id"), form.text("reason"))
+    said = f"{text('done.remake', language)}: {head.number} {text('revision', language)} {head.revision}"
+    return Notice(is_good=True, text=said)
+
+
 Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
 
 VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
@@ -169,6 +185,8 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "interrogate": (_interrogate, "/sources/{source_id}"),
     "import": (_import, "/roll"),
     "publish": (_publish, "/roll"),
+    "make_report": (_make_report, "/reports"),
+    "remake": (_remake, "/reports"),
 }
 """What a form does, and the page that is shown then."""
 

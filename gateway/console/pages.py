@@ -12,10 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from catalog.access import Role
 from catalog.errors import DatabaseAway
-from catalog.evidence_sheet import check
 from catalog.model.secret import Secret
-from catalog.signing import verify
-from gateway.api import acting, case_reads, discovery_acts, onvif_acts, reads, report_reads
+from gateway.api import acting, case_reads, discovery_acts, onvif_acts, reads, report_reads, stored_reports
 from gateway.api.dispatch import (
     HAS_SESSION,
     PRINCIPAL,
@@ -32,7 +30,6 @@ from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_htt
 from gateway.api.receiving import in_time
 from gateway.api.registry import Call, Operation
 from gateway.api.services import ApiServices
-from gateway.console.evidence_page import evidence_page
 from gateway.console.messages import text
 from gateway.console.rendering import STATIC, render, static
 from gateway.console.sessions import Session, Sessions
@@ -50,6 +47,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         reads.registry,
         report_reads.registry,
         case_reads.registry,
+        stored_reports.registry,
         discovery_acts.registry,
         acting.registry,
         onvif_acts.registry,
@@ -91,6 +89,7 @@ PAGES: Final = (
     ),
     Page("/offline", "offline.html", "offline", {"page": ("report_offline", {})}, "page"),
     Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
+    Page("/reports", "reports.html", "stored_reports", {"page": ("list_stored_reports", {})}, "page"),
     Page("/cases", "cases.html", "cases", {"page": ("get_cases", {})}, "page"),
     Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
     Page(
@@ -111,16 +110,12 @@ PAGES: Final = (
     Page("/roll", "roll.html", "roll", {}),
 )
 
-_EXPORTS: Final = {
-    "never-connected": OPERATIONS["report_never_connected"],
-    "offline": OPERATIONS["report_offline"],
-}
-
 NAVIGATION: Final = tuple(page for page in PAGES if "{" not in page.path)
 
 
 def add_console(app: web.Application) -> None:
     """Add the pages to the application."""
+    from gateway.console.downloads import export, send_evidence, send_report
     from gateway.console.forms import act
     from gateway.console.live_picture import look, show_ptz, turn
 
@@ -139,6 +134,7 @@ def add_console(app: web.Application) -> None:
     app.router.add_post("/console/ptz/{source_id}", turn)
     app.router.add_get("/export/{report}", export)
     app.router.add_get("/sources/{source_id}/evidence.{form:html|json}", send_evidence)
+    app.router.add_get("/reports/{number}.{form:pdf|xlsx|json}", send_report)
     app.router.add_get("/static/{name}", send_static)
 
 
@@ -390,57 +386,6 @@ async def follow(request: web.Request) -> web.StreamResponse:
     after = last_event_id(request.headers.get("Last-Event-ID"))
     view = services.view(principal.region)
     return await send_events(request, services, view, str(principal.token_id), after)
-
-
-async def export(request: web.Request) -> web.StreamResponse:
-    """Send a report as a file."""
-    _, principal = await logged_in(request)
-    name, _, form = request.match_info["report"].rpartition(".")
-    operation = _EXPORTS.get(name)
-    if operation is None or form not in ("csv", "xlsx"):
-        raise ApiProblem(Code.NOT_FOUND)
-    request[SCOPE] = form
-    query = operation.query.model_validate({"format": form, "lang": console_language(request)})
-    call: Call[Any, Any] = Call(
-        services=request.app[SERVICES], principal=principal, query=query, body=None, request=request
-    )
-    sent = await run(operation, call)
-    if not isinstance(sent, web.StreamResponse):
-        raise TypeError("an export is a file")
-    return sent
-
-
-async def send_evidence(request: web.Request) -> web.StreamResponse:
-    """Send a source's evidence sheet as a file: signed, or as a page to be printed."""
-    _, principal = await logged_in(request)
-    source_id, form = request.match_info["source_id"], request.match_info["form"]
-    operation = OPERATIONS["get_evidence_sheet"]
-    days = {name: value for name, value in request.query.items() if name in ("first", "last") and value}
-    try:
-        query = operation.query.model_validate(days)
-    except ValidationError as error:
-        raise invalid(error) from error
-    call: Call[Any, Any] = Call(
-        services=request.app[SERVICES],
-        principal=principal,
-        query=query,
-        body=None,
-        path={"source_id": source_id},
-        request=request,
-    )
-    request[SCOPE] = f"source {source_id}"
-    answer = await run(operation, call)
-    if not isinstance(answer, BaseModel):
-        raise TypeError("an evidence sheet is a document")
-    signed = answer.model_dump_json(indent=1).encode()
-    if form == "html":
-        verified = verify(signed)
-        page = evidence_page(verified, check(verified.document), console_language(request))
-        body, media = page.encode(), "text/html"
-    else:
-        body, media = signed, "application/json"
-    headers = {"Content-Disposition": f'attachment; filename="evidence-{source_id}.{form}"'}
-    return web.Response(body=body, content_type=media, charset="utf-8", headers=headers)
 
 
 async def send_static(request: web.Request) -> web.StreamResponse:

@@ -10,6 +10,7 @@ from catalog.cases import candidates, open_case, take_step
 from catalog.database import Database
 from catalog.model.case import CaseStep
 from catalog.reports import View
+from catalog.signing import verify
 from gateway.api.app import OPERATIONS
 from gateway.api.openapi import committed, render
 from tests.api_peer import Api
@@ -362,3 +363,77 @@ async def test_a_file_of_rates_holds_more_rows_than_a_page(api: Api, database: D
 
     assert len(rows) == len(set(rows)) == 1_004
     assert (len(answer["items"]), answer["is_cut"], answer["all"]["required"]) == (1_000, True, 1_003)
+
+
+async def test_a_report_is_made_listed_given_and_told_anew(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    path = "/api/v1/reports/stored"
+    asked = {"first": "2026-11-01", "last": "2026-11-20"}
+    response = await api.client.post(path, json=asked, headers=api.headers("operator"))
+    made = await response.json()
+    one = f"{path}/{made['number']}"
+    same = await api.client.post(f"{one}/revisions", json={"reason": "x"}, headers=api.headers("operator"))
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE duty SET withdrawn_on = '2026-02-01' WHERE site_id = $1", seeded.site_ids[0]
+        )
+    anew = await api.client.post(
+        f"{one}/revisions", json={"reason": "entry in error"}, headers=api.headers("operator")
+    )
+    listed = await api.get(path)
+    texts = {
+        role: await (await api.client.get(f"{one}?revision=1", headers=api.headers(role))).text()
+        for role in ("operator", "police_status")
+    }
+    last = await api.get(one)
+
+    assert (response.status, made["revision"], made["reason"]) == (201, 1, None)
+    assert (same.status, anew.status) == (409, 201)
+    assert "says what revision 1 says" in (await same.json())["detail"]
+    assert [(item["revision"], item["reason"]) for item in listed["items"]] == [
+        (2, "entry in error"),
+        (1, None),
+    ]
+    assert texts["operator"] == texts["police_status"]
+    assert verify(texts["operator"].encode()).document["number"] == made["number"]
+    assert last["document"]["supersedes"] == made["content_sha256"]
+    assert last["document"]["content"]["all"]["required"] == 4
+    log = await AccessLog(database).recent(1)
+    assert log[0].scope == f"number={made['number']}"
+
+
+@pytest.mark.parametrize(("form", "begins"), [("pdf", b"%PDF-"), ("xlsx", b"PK")])
+async def test_a_stored_report_comes_as_a_file_for_people(
+    api: Api, database: Database, form: str, begins: bytes
+) -> None:
+    await seed_every_state(database)
+    path = "/api/v1/reports/stored"
+    made = await (await api.client.post(path, json={}, headers=api.headers("operator"))).json()
+    file = await api.client.get(
+        f"{path}/{made['number']}?format={form}", headers=api.headers("police_status")
+    )
+
+    assert file.status == 200
+    assert (await file.read()).startswith(begins)
+    assert file.headers["Content-Disposition"] == f'attachment; filename="{made["number"]}-1.{form}"'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"first": "2026-11-21", "last": "2026-11-22"}, 422),
+        ({"first": "2026-11-20", "last": "2026-11-01"}, 422),
+        ({"last": "soon"}, 422),
+        ({"last": "0001-01-01"}, 422),
+        ({"region": "3"}, 422),
+        ({"number": "1"}, 422),
+    ],
+)
+async def test_a_report_of_no_period_is_not_made(
+    api: Api, database: Database, body: dict[str, str], status: int
+) -> None:
+    await seed_roll(database, count=1)
+    response = await api.client.post("/api/v1/reports/stored", json=body, headers=api.headers("operator"))
+
+    assert response.status == status
+    assert (await api.get("/api/v1/reports/stored"))["items"] == []

@@ -15,6 +15,7 @@ from tests.seed import CANARIES, ELSEWHERE, HERE, seed_every_state, seed_roll
 
 pytestmark = pytest.mark.postgres
 
+PATH = "/api/v1/reports/stored"
 DUMP = "SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM {} t"
 CHANGEABLE = (
     "source",
@@ -63,7 +64,7 @@ async def test_no_operation_crosses_the_border_of_a_region(api: Api, database: D
         # A status query repeats the codes it was asked for, as unknown ones.
         if not operation.path.startswith("/public") and operation.operation_id != "query_status":
             found += [(operation.operation_id, word) for word in words if word in text]
-        if operation.method != "GET" and operation.operation_id != "query_status":
+        if operation.method != "GET" and operation.operation_id not in ("query_status", "make_report"):
             assert status in (403, 404, 415, 422), (operation.operation_id, status, text)
     for code in seeded.codes:
         for path in (f"/api/v1/sources/{code}", f"/api/v1/sources/{code}/history"):
@@ -76,6 +77,40 @@ async def test_no_operation_crosses_the_border_of_a_region(api: Api, database: D
 
     assert found == []
     assert await state(database) == before
+
+
+async def test_a_report_of_a_region_tells_of_nothing_else_and_is_seen_there_alone(
+    api: Api, database: Database
+) -> None:
+    seeded = await seed_every_state(database)
+    await seed_roll(database, count=2, district=ELSEWHERE)
+    whole = await made(api, "operator")
+    own = await made(api, "foreign_operator", region="")
+    refused = await api.client.post(PATH, json={"region": HERE}, headers=api.headers("foreign_operator"))
+    listed = await (await api.client.get(PATH, headers=api.headers("foreign_operator"))).json()
+    document = await api.client.get(f"{PATH}/{own}", headers=api.headers("foreign_operator"))
+    foreign = await api.client.get(f"{PATH}/{whole}", headers=api.headers("foreign_operator"))
+    again = await api.client.post(
+        f"{PATH}/{whole}/revisions", json={"reason": "x"}, headers=api.headers("foreign_operator")
+    )
+    content = (await document.json())["document"]["content"]
+    await api.client.post("/login", data={"token": api.tokens["foreign_operator"]})
+    sent = [(await api.client.get(f"/reports/{number}.json")).status for number in (own, whole)]
+
+    assert [item["number"] for item in listed["items"]] == [own]
+    assert sent == [200, 404]
+    assert [refused.status, document.status, foreign.status, again.status] == [403, 200, 404, 404]
+    assert (content["all"]["required"], {line["district"] for line in content["never_connected"]}) == (
+        2,
+        {ELSEWHERE},
+    )
+    assert not {line["source"] for line in content["never_connected"]} & set(seeded.source_ids)
+
+
+async def made(api: Api, role: str, region: str = "") -> str:
+    response = await api.client.post(PATH, json={"region": region}, headers=api.headers(role))
+    assert response.status == 201, await response.text()
+    return str((await response.json())["number"])
 
 
 async def test_no_page_crosses_the_border_of_a_region(api: Api, database: Database) -> None:

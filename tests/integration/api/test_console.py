@@ -246,3 +246,34 @@ async def test_rates_and_cases_are_shown_and_an_evidence_sheet_is_sent(api: Api,
     assert page.headers["Content-Disposition"].startswith("attachment")
     assert check(sheet.document).holds
     assert (missing.status, wrong.status) == (404, 422)
+
+
+async def test_a_report_is_made_by_the_page_and_sent_in_every_form(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    await log_in(api)
+    token = await csrf(api, "/reports")
+
+    async def sent(verb: str, **fields: str) -> str:
+        response = await api.client.post(f"/act/{verb}?lang=en", data={"csrf": token, **fields})
+        return await response.text()
+
+    wrong = await sent("make_report", first="2026-11-20", last="2026-11-01")
+    made = await sent("make_report", first="2026-11-01", last="2026-11-20")
+    number = verify(await (await api.client.get("/reports/320299-2026-R0001.json")).read()).document["number"]
+    same = await sent("remake", report_id=str(number), reason="x")
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE duty SET withdrawn_on = '2026-02-01' WHERE site_id = $1", seeded.site_ids[0]
+        )
+    anew = await sent("remake", report_id=str(number), reason=XSS)
+    paper = await api.client.get(f"/reports/{number}.pdf?revision=1&lang=en")
+    missing = await api.client.get("/reports/320299-2026-R0009.pdf")
+    nonsense = await api.client.get(f"/reports/{number}.pdf?revision=last")
+
+    assert "lies before the first" in wrong
+    assert "signed and stored: 320299-2026-R0001" in made
+    assert "says what revision 1 says" in same
+    assert "revision 2" in anew
+    assert XSS not in anew
+    assert (await paper.read()).startswith(b"%PDF-")
+    assert (paper.content_type, missing.status, nonsense.status) == ("application/pdf", 404, 422)

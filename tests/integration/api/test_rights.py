@@ -52,6 +52,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
         "network_id": "1",
         "run_id": "1",
         "ref": "ref",
+        "number": "R0001",
         "name": "name",
         "token_id": "999",
     }.items():

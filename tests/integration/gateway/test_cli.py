@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,6 +127,36 @@ def test_rates_are_printed_and_written_and_a_history_is_told_anew(muster: Muster
     )
     assert "before the first" in muster(
         "report", "rates", "--first", "2026-02-01", "--last", "2026-01-01", code=1
+    )
+
+
+def test_a_report_is_stored_printed_verified_and_told_anew(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1, 2), "--person", PERSON)
+    stored = muster("report", "store", "--person", PERSON)
+    number = stored.split()[0]
+    signed, paper, book, key = (tmp_path / name for name in ("r.json", "r.pdf", "r.xlsx", "key.pub"))
+    for file in (signed, paper, book):
+        muster("report", "show", number, "--format", file.suffix[1:], "--output", str(file))
+    key.write_text(muster("catalog", "public-key"), encoding="ascii")
+    verified = muster("report", "verify", str(signed), "--key", str(key))
+    same = muster("report", "revise", number, "--reason", "check", code=1)
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+    listed = muster("report", "list")
+    workbook = load_workbook(book)
+    signed.write_text(signed.read_text(encoding="utf-8").replace("场所1", "场所9"), encoding="utf-8")
+
+    assert re.fullmatch(r"990100-20\d\d-R0001", number)
+    assert f"{number} revision 1, " in verified
+    assert "unchanged since it was signed" in verified
+    assert "the one expected" in verified
+    assert "says what revision 1 says" in same
+    assert PERSON in listed
+    assert paper.read_bytes().startswith(b"%PDF-")
+    assert len(workbook.sheetnames) == 8
+    assert "changed after signing" in muster("report", "verify", str(signed), code=1)
+    assert "there is no report 'R9'" in muster("report", "show", "R9", "--output", str(paper), code=1)
+    assert "has not begun" in muster(
+        "report", "store", "--first", "2100-01-01", "--last", "2100-01-02", code=1
     )
 
 

@@ -42,6 +42,7 @@ def test_the_police_have_exactly_these_operations() -> None:
 
     assert police == {
         "query_status", "get_history", "report_never_connected", "report_offline", "report_rates", "report_summary",
+        "list_stored_reports", "get_stored_report",
     }  # fmt: skip
 
 

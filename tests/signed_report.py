@@ -1,0 +1,62 @@
+"""A signed report without a database: a district whose sources never connected, or were offline."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from catalog.histories import FOREVER, SourceHistory
+from catalog.jurisdictions import Jurisdiction
+from catalog.model.connectivity import State
+from catalog.model.display import Lifecycle, UnknownReason
+from catalog.model.history import Span
+from catalog.model.period import Period
+from catalog.model.rates import CountingRules, Duty, Laid
+from catalog.period_report import Telling
+from catalog.reading import LOCAL, Region
+from catalog.report_document import Making, Numbered, Scope, content_of, report_document
+from catalog.signing import SigningKey, Verified, verify
+
+KEY = SigningKey(bytes(range(32)))
+START = datetime(2026, 10, 31, 16, tzinfo=UTC)
+END = datetime(2026, 11, 20, 4, tzinfo=UTC)
+RULES = CountingRules(LOCAL, timedelta(hours=24))
+DUTY = Duty(date(2026, 1, 1), date(2026, 10, 1), None, "WX-21.2")
+
+
+def history(number: int, *states: Span) -> SourceHistory:
+    """Return a source of its own site, whose gateway was down for the first hour; it never connected by default."""
+    return SourceHistory(
+        source_id=number,
+        district="320299",
+        gb_id=f"32029900001320{number:06d}",
+        site=f"示例公园 {number}",
+        site_id=number,
+        place_class="WX8_07",
+        unit="示例单位",
+        system="一号系统",
+        gateway_id="gateway-1",
+        lifecycle=Lifecycle.REQUIRED,
+        existed=Period(START, FOREVER),
+        duties=(DUTY,),
+        states=states or (Span(State.NEVER_CONNECTED, START, None),),
+        unknowns=(),
+        suspensions=(),
+        blind=(Laid(UnknownReason.GATEWAY_DOWN, Period(START, START + timedelta(hours=1))),),
+    )
+
+
+def outage(number: int, hours: int) -> SourceHistory:
+    """Return a source that is offline at the end, and has been for so many hours."""
+    since = END - timedelta(hours=hours)
+    return history(number, Span(State.ONLINE, START, since), Span(State.OFFLINE, since, None))
+
+
+def signed_report(*histories: SourceHistory, region: str = "3202", reason: str | None = None) -> Verified:
+    """Return the report of some sources, signed and verified."""
+    period = Period(START, END)
+    telling = Telling(period, RULES)
+    telling.take(histories)
+    here = Jurisdiction("320200", "示例市", "wuxi-2019", "cn-2025")
+    making = Making(END, "Li", reason, "0.1.0", here, "320200-2026-001", RULES)
+    numbered = Numbered("320200-2026-R0001", 2 if reason else 1, "a" * 64 if reason else None)
+    scope = Scope(Region(region), date(2026, 11, 1), date(2026, 11, 20), period)
+    report = telling.finish(END)
+    return verify(KEY.sign(report_document(numbered, scope, making, content_of(report), END)))

@@ -1,0 +1,96 @@
+"""A signed report laid out for people, printed, and as a workbook."""
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from gateway.config import ReportsConfig
+from gateway.reporting.pdf import FontMissing, write_pdf
+from gateway.reporting.tables import LaidOut, ReportTable, Share, lay_out, shown
+from gateway.reporting.workbook import write_workbook
+from tests.signed_report import END, history, outage, signed_report
+
+
+def table(laid_out: LaidOut, key: str) -> ReportTable:
+    return next(each for each in laid_out.tables if each.key == key)
+
+
+def test_a_report_says_whose_it_is_of_when_and_by_whom() -> None:
+    laid_out = lay_out(signed_report(history(1), reason="entry in error"), "en")
+    head = dict(laid_out.head)
+
+    assert laid_out.number == "320200-2026-R0001 revision 2"
+    assert head["Period"] == "2026-11-01 – 2026-11-20 (Until 2026-11-20 12:00:00)"
+    assert (head["Region prefix"], head["Edition of the catalog"]) == ("3202", "320200-2026-001")
+    assert head["Told anew because"] == "entry in error"
+    assert any("a" * 64 in line for line in laid_out.foot)
+
+
+def test_rates_stand_with_what_they_are_made_of_and_a_total() -> None:
+    laid_out = lay_out(signed_report(history(1), outage(2, 10), outage(3, 20)), "en")
+    rows = table(laid_out, "rates_class").rows
+    [names, *_] = zip(*rows, strict=True)
+
+    assert str(names[0]).startswith("WX8_07 ")
+    assert names[1] == "All"
+    assert rows[0][1:4] == (3, Share("0.6667"), rows[1][3])
+    assert rows[1][10] == 2  # outages
+    time = {str(name): hours for name, hours in table(laid_out, "time").rows}
+    assert time["not counted: gateway down"] == Decimal("3.00")
+    assert time["offline"] == Decimal("30.00")
+
+
+def test_lists_name_the_longest_due_the_outages_and_what_we_could_not_see() -> None:
+    laid_out = lay_out(signed_report(history(1), outage(2, 10)), "zh")
+    [never] = table(laid_out, "never_connected").rows
+    [offline] = table(laid_out, "offline").rows
+    [unseen] = table(laid_out, "not_seen").rows
+
+    assert [shown(cell) for cell in never[5:]] == ["WX-21.2", "2026-10-01", "50", "1 / 1", "○ 从未接入"]
+    assert [shown(cell) for cell in offline[5:]] == ["1", "10.00", "467.00", "2026-11-20 02:00:00"]
+    assert [shown(cell) for cell in unseen[1:]] == ["2026-11-01 00:00:00", "2026-11-01 01:00:00", "2"]
+
+
+def test_of_nothing_there_is_no_rate() -> None:
+    laid_out = lay_out(signed_report(), "en")
+
+    assert [each.rows for each in laid_out.tables if each.key != "time"] == [[]] * 6
+    assert shown(None) == "–"
+
+
+def test_a_workbook_holds_every_row_as_numbers_days_and_text() -> None:
+    laid_out = lay_out(signed_report(*(history(number) for number in range(1, 701)), outage(701, 5)), "en")
+    book = openpyxl.load_workbook(io.BytesIO(write_workbook(laid_out)))
+    never, rates = book["Never connected"], book["Rates (District)"]
+
+    assert never.max_row == 701
+    assert never["A2"].value == 1
+    assert never["G2"].number_format == "yyyy-mm-dd"
+    assert isinstance(rates["C2"].value, float)
+    assert rates["C2"].number_format == "0.00%"
+    assert book["Reports"]["A1"].value == laid_out.title
+
+
+def test_a_name_that_looks_like_a_formula_stays_text() -> None:
+    evil = replace(history(1), site='=HYPERLINK("http://x")', unit="+1")
+    book = openpyxl.load_workbook(io.BytesIO(write_workbook(lay_out(signed_report(evil), "en"))))
+
+    assert book["Never connected"]["C2"].data_type == "s"
+
+
+def test_the_same_report_gives_the_same_pages_and_a_missing_font_is_named(tmp_path: Path) -> None:
+    laid_out = lay_out(signed_report(history(1)), "zh")
+    font = ReportsConfig().font
+
+    assert write_pdf(laid_out, font) == write_pdf(laid_out, font)
+    assert laid_out.made_at == END + timedelta()
+    with pytest.raises(FontMissing, match="fonts-wqy-microhei"):
+        write_pdf(laid_out, tmp_path / "none.ttc")
+    (tmp_path / "bad.ttf").write_bytes(b"no font")
+    with pytest.raises(FontMissing, match=r"bad\.ttf"):
+        write_pdf(laid_out, tmp_path / "bad.ttf")
