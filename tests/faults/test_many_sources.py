@@ -51,6 +51,13 @@ async def switch_on(crowd: Sequence[SwitchedCamera]) -> None:
         await camera.switch_on()
 
 
+async def cut_power(crowd: Sequence[SwitchedCamera]) -> None:
+    """Switch all off in one moment."""
+    async with asyncio.TaskGroup() as tasks:
+        for camera in crowd:
+            tasks.create_task(camera.switch_off())
+
+
 async def incidents(muster: MusterProcess) -> dict[str | None, int]:
     """Return how many sources were lost as part of which incident."""
     url = running_url(muster.folder / "state" / EMBEDDED_FOLDER)
@@ -70,8 +77,7 @@ async def test_a_power_cut_is_one_incident_and_all_are_back_within_a_minute(tmp_
         await wait_all(muster, "online", within=90)
         watched = NeverShown(muster)
         cut_at = datetime.now(UTC)
-        for camera in crowd:
-            await camera.switch_off()
+        await cut_power(crowd)
 
         async def all_offline() -> bool:
             await watched.look()
