@@ -40,6 +40,7 @@ from gateway.enrolment.specs import SpecBuilder
 from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
+from gateway.notices.service import Notices
 from gateway.onvif import service as onvif_service
 from gateway.onvif.service import OnvifService
 from gateway.opening import muster_version, open_for_service, open_vault
@@ -223,6 +224,7 @@ class Gateway:
             "catalog changes": lambda: self._follow_changes(enrolment, onvif),
             "partitions": self._make_partitions,
             "suspensions": Suspensions(self._database, config.gateway.id, self._status, self._clock).run,
+            "notices": Notices(self._database, self._vault, config, self._clock).run,
             "relays on demand": lambda: keep_wanted(
                 relays, on_demand, self._clock, config.relay.idle_stop / 3
             ),

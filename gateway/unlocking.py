@@ -10,7 +10,7 @@ _COLUMN: Final = ("credential", "password_encrypted")
 
 
 def unlock(vault: Vault, stored: StoredCredential | None) -> Credential | None:
-    """Return the credential for the one device that it belongs to; None where nobody typed one.
+    """Return the credential for the one device or server that it belongs to; None where nobody typed one.
 
     Raises:
         CredentialUnreadable: it cannot be unlocked with the present key.

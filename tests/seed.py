@@ -1,5 +1,6 @@
 """Rows for tests that read: a small roll with every displayed state, written by SQL and `apply_changes`."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -165,12 +166,13 @@ async def add_evidence(
     at: datetime,
     state_after: str,
     reason: str | None = None,
+    incident: str | None = None,
 ) -> None:
-    """Append one fact."""
+    """Append one fact; it was taken in two minutes later."""
     async with database.raw_connection() as connection:
         await connection.execute(
-            "INSERT INTO evidence (source_id, seq, district, kind, at, received_at, reason, state_after, gateway_id) "
-            "SELECT $1, $2, district, $3, $4, $5, $6, $7, $8 FROM source WHERE source_id = $1",
+            "INSERT INTO evidence (source_id, seq, district, kind, at, received_at, reason, state_after, gateway_id, "
+            "detail) SELECT $1, $2, district, $3, $4, $5, $6, $7, $8, $9::jsonb FROM source WHERE source_id = $1",
             source_id,
             seq,
             kind,
@@ -179,6 +181,7 @@ async def add_evidence(
             reason,
             state_after,
             GATEWAY,
+            json.dumps({"incident": incident} if incident else {}),
         )
 
 

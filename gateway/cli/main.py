@@ -10,6 +10,7 @@ from gateway.cli.catalog import editions, publish_catalog
 from gateway.cli.command import ConfigOption, read_config, say, told
 from gateway.cli.evidence import evidence
 from gateway.cli.networks import discover, network, sighting
+from gateway.cli.notices import notify
 from gateway.cli.profile import profile
 from gateway.cli.proof import recompute
 from gateway.cli.reports import report, status
@@ -61,6 +62,7 @@ app.command("recompute")(recompute)
 app.add_typer(evidence, name="evidence")
 app.add_typer(case, name="case")
 app.add_typer(suspension, name="suspension")
+app.add_typer(notify, name="notify")
 app.add_typer(config_app, name="config")
 app.add_typer(token, name="token")
 
