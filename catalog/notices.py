@@ -127,6 +127,7 @@ def _happening(row: asyncpg.Record) -> Happening:
         seq=row["seq"],
         place=Place(row["source_id"], row["site"], row["unit"], row["class"], row["district"]),
         at=row["at"],
+        state_before=State(row["state_before"]) if row["state_before"] is not None else None,
         state_after=State(row["state_after"]),
         reason=row["reason"],
         incident=row["incident"],

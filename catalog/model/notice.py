@@ -42,6 +42,8 @@ class Happening:
     seq: int
     place: Place
     at: datetime
+    state_before: State | None
+    "Of the interval that it ended; None where it ended none."
     state_after: State
     reason: str | None
     incident: str | None
@@ -49,6 +51,18 @@ class Happening:
     "Whether it is the first connection ever."
     is_suspended: bool
     "Whether an approved window covered it: nobody needs to hurry."
+
+    @property
+    def is_change(self) -> bool:
+        """Tell whether it was a first connection, a loss or a return.
+
+        An answer that only ends our own blindness is none: after a restart of ours nobody came back.
+        """
+        if self.is_first:
+            return True
+        if self.state_before is None:
+            return False
+        return (self.state_before is State.OFFLINE) is not (self.state_after is State.OFFLINE)
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ def digest(happenings: Sequence[Happening], wanted: Collection[NoticeEvent]) -> 
         wanted: what the target asked for.
     """
     of_source: dict[int, list[Happening]] = {}
-    for each in happenings:
+    for each in (happening for happening in happenings if happening.is_change):
         of_source.setdefault(each.place.source_id, []).append(each)
     offline, back, interrupted, connected = [], [], [], []
     for story in of_source.values():

@@ -42,10 +42,13 @@ SELECT max(seq) AS last_seq, min(received_at) AS waiting_since, count(*) AS numb
          ORDER BY seq LIMIT $4) x;
 
 -- name: notice_happenings
--- The facts of a notice, in order. $1 told seq, $2 pending seq, $3, $4 region
+-- The facts of a notice, in order, each with the state that it ended, if any: an answer after a restart of ours
+-- ends none. $1 told seq, $2 pending seq, $3, $4 region
 WITH w AS MATERIALIZED (SELECT * FROM suspensions_in_force())
 SELECT e.seq, e.source_id, e.at, e.state_after, e.reason, e.detail ->> 'incident' AS incident, e.district,
        t.name AS site, t.class, u.name AS unit, e.kind = 'connected' AND e.at = c.first_connected_at AS is_first,
+       (SELECT i.state FROM connectivity_interval i WHERE i.source_id = e.source_id AND i.ended_at = e.at
+         ORDER BY i.started_at DESC LIMIT 1) AS state_before,
        EXISTS (SELECT FROM w WHERE w.site_id = s.site_id AND (w.source_id IS NULL OR w.source_id = s.source_id)
                   AND w.starts_at <= e.at AND e.at < w.ends_at) AS is_suspended
   FROM evidence e

@@ -160,6 +160,35 @@ def test_a_report_is_stored_printed_verified_and_told_anew(muster: Muster, tmp_p
     )
 
 
+def test_who_is_told_what_happens_is_entered_tried_listed_and_removed(muster: Muster, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("whsec_c2VjcmV0IG9mIHRoZSB0ZXN0\n", encoding="ascii")
+    password.chmod(0o600)
+    url = "http://127.0.0.1:9/hook"
+    muster("credential", "set", "hook", "--username", "muster", "--password-file", str(password))
+    muster("notify", "webhook", "hook", url, "--credential", "hook", "--events", "offline,overdue")
+    muster(
+        "notify", "mail", "duty", "smtp://127.0.0.1:9", "--sender", "m@example.org", "--to", "d@example.org"
+    )
+    listed = muster("notify", "list")
+    tried = muster("notify", "test", "hook", code=1)
+    twice = muster("notify", "webhook", "hook", url, "--credential", "hook", code=1)
+    muster("notify", "remove", "duty")
+
+    assert "offline, overdue" in listed
+    assert "d@example.org" in listed
+    assert f"not taken: {url}" in tried
+    assert "notice_target" in twice
+    assert "duty" not in muster("notify", "list")
+    assert "there is no target 'duty'" in muster("notify", "remove", "duty", code=1)
+    assert "offline,back,connected,overdue" in muster(
+        "notify", "webhook", "x", url, "--credential", "hook", "--events", "gone", code=1
+    )
+    assert "leave secrets out" in muster(
+        "notify", "webhook", "x", f"{url}?key=1", "--credential", "hook", code=1
+    )
+
+
 def test_an_evidence_sheet_is_made_verified_and_printed_without_the_catalog(
     muster: Muster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

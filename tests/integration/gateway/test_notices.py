@@ -29,7 +29,19 @@ from catalog.reports import View
 from gateway.notices.service import FIRST_REST, Notices
 from tests.api_peer import CONFIG
 from tests.clock import HandClock
-from tests.seed import CANARIES, ELSEWHERE, GATEWAY, NOW, Seeded, add_evidence, seed_every_state, seed_roll
+from tests.integration.gateway.test_status import begin as gateway_bench
+from tests.seed import (
+    CANARIES,
+    ELSEWHERE,
+    GATEWAY,
+    NOW,
+    Change,
+    Seeded,
+    add_evidence,
+    apply,
+    seed_every_state,
+    seed_roll,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -111,12 +123,14 @@ class Bench:
     seq: int = 100
 
     async def happens(self, number: int, kind: str, state: str, incident: str | None = None) -> None:
-        """Store a fact of a source that is taken in now."""
+        """Store a fact of a source that is taken in now, and what it makes of the source."""
         self.seq += 1
+        self.clock.advance(0.001)
         reason = "unreachable" if kind == "lost" else None
         at = self.clock.now() - timedelta(seconds=120)
         source = self.seeded.source_ids[number]
         await add_evidence(self.database, source, self.seq, kind, at, state, reason, incident)
+        await apply(self.database, [Change(source, state, at)])
 
     async def look(self, seconds: float = 0.0) -> None:
         self.clock.advance(seconds)
@@ -127,13 +141,18 @@ class Bench:
         return target
 
 
-async def begin(database: Database, *targets: NewTarget, seed: Any = seed_roll) -> Bench:
+async def begin(
+    database: Database, *targets: NewTarget, seed: Any = seed_roll, have_connected: bool = True
+) -> Bench:
     seeded = await seed(database)
     await set_credential(database, VAULT, ref="hook", login=("muster", Secret(SECRET)), by="Li", at=NOW)
     await set_credential(database, VAULT, ref="mail", login=("muster", Secret(PASSWORD)), by="Li", at=NOW)
     clock = HandClock(NOW)
     for target in targets:
         await add_target(database, GATEWAY, target, today=local_day(NOW), person="Li")
+    if have_connected:
+        since = NOW - timedelta(days=5)
+        await apply(database, [Change(source, "online", since) for source in seeded.source_ids])
     return Bench(database, seeded, clock, Notices(database, VAULT, CONFIG, clock))
 
 
@@ -186,7 +205,7 @@ async def test_a_notice_that_nobody_took_is_the_same_one_later_and_after_a_resta
         peer.status = 503
         await bench.happens(0, "lost", "offline")
         await bench.look()
-        failing = await bench.target()
+        failing, failed_at = await bench.target(), bench.clock.now()
         await bench.happens(1, "lost", "offline")
         await bench.look(FIRST_REST - 1)
         resting = len(peer.ids)
@@ -204,7 +223,7 @@ async def test_a_notice_that_nobody_took_is_the_same_one_later_and_after_a_resta
         [bench.seeded.source_ids[0]],
         [bench.seeded.source_ids[1]],
     ]
-    assert failing.failing_since == NOW
+    assert failing.failing_since == failed_at
     assert failing.failure is not None
     assert failing.failure.endswith("answered 503")
     assert (mended.failing_since, mended.failure, mended.sent_at) == (None, None, bench.clock.now())
@@ -249,29 +268,27 @@ async def test_a_target_hears_of_its_region_and_its_events_alone(database: Datab
     async with receiver() as peer:
         bench = await begin(database, hook(peer.url, collect=0, region=Region("61")))
         other = await seed_roll(database, count=1, district=ELSEWHERE)
+        [foreign] = other.source_ids
+        await apply(database, [Change(foreign, "online", NOW - timedelta(days=5))])
         await bench.happens(0, "lost", "offline")
         await bench.look()
-        await add_evidence(database, other.source_ids[0], 500, "lost", bench.clock.now(), "offline")
+        await add_evidence(database, foreign, 500, "lost", bench.clock.now(), "offline")
+        await apply(database, [Change(foreign, "offline", bench.clock.now())])
         await bench.look(120)
 
     [notice] = peer.taken
-    assert sources(notice, "offline") == [other.source_ids[0]]
+    assert sources(notice, "offline") == [foreign]
 
 
 async def test_a_first_connection_is_told_as_one_and_a_never_connected_source_not_at_all(
     database: Database,
 ) -> None:
     async with receiver() as peer:
-        bench = await begin(database, hook(peer.url, collect=0, events=(NoticeEvent.CONNECTED,)))
+        wanted = hook(peer.url, collect=0, events=(NoticeEvent.CONNECTED,))
+        bench = await begin(database, wanted, have_connected=False)
         await bench.happens(0, "lost", "never_connected")
-        await bench.happens(1, "lost", "offline")
         await bench.happens(2, "connected", "online")
-        async with database.raw_connection() as connection:
-            await connection.execute(
-                "UPDATE connectivity SET state = 'online', first_connected_at = $2, since = $2 WHERE source_id = $1",
-                bench.seeded.source_ids[2],
-                bench.clock.now() - timedelta(seconds=120),
-            )
+        await bench.happens(2, "lost", "offline")
         await bench.look()
         await bench.look(60)
 
@@ -280,10 +297,53 @@ async def test_a_first_connection_is_told_as_one_and_a_never_connected_source_no
     assert (notice["offline"], notice["counts"]["offline"]) == ([], 0)
 
 
+async def test_the_gateways_own_first_connection_loss_and_return_are_told_as_such(database: Database) -> None:
+    async with receiver() as peer:
+        bench = await begin(database, hook(peer.url, collect=0), have_connected=False)
+        source = bench.seeded.source_ids[0]
+        gateway = await gateway_bench(database)
+        notices = Notices(database, VAULT, CONFIG, gateway.clock)
+        await gateway.connect(source)
+        await notices.look()
+        gateway.service.left(source, at=gateway.clock.monotonic())
+        await gateway.service.flush()
+        await notices.look()
+        gateway.clock.advance(60)
+        await gateway.connect(source)
+        await notices.look()
+
+    told = [
+        {name: sources(notice, name) for name in ("connected", "offline", "back")} for notice in peer.taken
+    ]
+    assert told == [
+        {"connected": [source], "offline": [], "back": []},
+        {"connected": [], "offline": [source], "back": []},
+        {"connected": [], "offline": [], "back": [source]},
+    ]
+
+
+async def test_a_restart_of_ours_brings_nobody_back(database: Database) -> None:
+    async with receiver() as peer:
+        bench = await begin(database, hook(peer.url, collect=0), have_connected=False)
+        source = bench.seeded.source_ids[0]
+        gateway = await gateway_bench(database)
+        await gateway.connect(source)
+        await Notices(database, VAULT, CONFIG, gateway.clock).look()
+        again = await gateway_bench(database, HandClock(gateway.clock.now() + timedelta(seconds=300)))
+        hidden = again.shown(source)
+        again.clock.advance(5)
+        await again.probe(source, answers=True)
+        shown = again.shown(source)
+        await Notices(database, VAULT, CONFIG, again.clock).look()
+
+    assert (hidden.value, shown.value) == ("unknown", "online")
+    assert [notice["counts"]["back"] for notice in peer.taken] == [0]
+
+
 async def test_what_an_approved_window_covers_says_so(database: Database) -> None:
     async with receiver() as peer:
         # Source 4 has an approved window of two hours, now in its middle.
-        bench = await begin(database, hook(peer.url, collect=0), seed=seed_every_state)
+        bench = await begin(database, hook(peer.url, collect=0), seed=seed_every_state, have_connected=False)
         await bench.happens(4, "lost", "offline")
         await bench.happens(0, "lost", "offline")
         await bench.look()
@@ -308,7 +368,7 @@ async def ordered(database: Database, deadline: date) -> str:
 
 async def test_days_that_pass_are_told_once_on_the_day_after(database: Database) -> None:
     async with receiver() as peer:
-        bench = await begin(database, hook(peer.url))
+        bench = await begin(database, hook(peer.url), have_connected=False)
         number = await ordered(database, date(2026, 11, 21))
         async with database.raw_connection() as connection:
             await connection.execute(

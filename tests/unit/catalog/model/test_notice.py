@@ -8,11 +8,15 @@ from catalog.model.connectivity import State
 from catalog.model.notice import Happening, Incident, NoticeEvent, Place, digest
 
 NOW = datetime(2026, 11, 20, 4, tzinfo=UTC)
+BEFORE = {"offline": State.ONLINE}
 EVERYTHING = frozenset(NoticeEvent)
 
 
 def told(*words: str) -> list[Happening]:
-    """Return facts from words such as `1 offline x`: source, what it was then, incident; `first` is a connection."""
+    """Return facts from words such as `1 offline x`: source, what it became, incident.
+
+    `first` is the first connection; `still` an answer of one that was up all the time.
+    """
     found = []
     for seq, each in enumerate(words, start=1):
         source, state, *incident = each.split()
@@ -21,7 +25,8 @@ def told(*words: str) -> list[Happening]:
                 seq=seq,
                 place=Place(int(source), f"site {source}", "unit", "WX8_07", "320299"),
                 at=NOW + timedelta(seconds=seq),
-                state_after=State.ONLINE if state in ("up", "first") else State(state),
+                state_before=None if state in ("first", "still") else BEFORE.get(state, State.OFFLINE),
+                state_after=State.ONLINE if state in ("up", "first", "still") else State(state),
                 reason=None,
                 incident=incident[0] if incident else None,
                 is_first=state == "first",
@@ -50,6 +55,8 @@ def of(*words: str, wanted: frozenset[NoticeEvent] = EVERYTHING) -> dict[str, li
         (("1 up",), {"back": [1]}),
         (("1 degraded",), {"back": [1]}),
         (("1 first",), {"connected": [1]}),
+        (("1 still",), {}),
+        (("1 still", "1 offline", "1 up", "1 still"), {"interrupted": [1]}),
         (("1 offline", "1 up"), {"interrupted": [1]}),
         (("1 up", "1 offline"), {"offline": [1]}),
         (("1 up", "1 offline", "1 up"), {"back": [1]}),
