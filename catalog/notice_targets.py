@@ -27,8 +27,10 @@ LONGEST_COLLECT: Final = 86_400
 
 _LONGEST_FAILURE: Final = 300
 _LONGEST_ADDRESS: Final = 500
+# RFC 5322, 3.4.1, without quoted names: letters, digits and the marks that need no quotes, in parts between dots.
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
 _MAIL_ADDRESS: Final = re.compile(
-    r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?"
+    rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9](?:[A-Za-z0-9\-]|\.(?=[A-Za-z0-9])){{0,251}}"
 )
 
 

@@ -1,5 +1,7 @@
 """Sends a notice as mail through the mail server that a target names."""
 
+import asyncio
+import logging
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -12,8 +14,13 @@ from catalog.notice_targets import Target
 from gateway.notices.errors import NoticeNotTaken
 from gateway.notices.message import Notice, body_of, subject_of
 
+logger = logging.getLogger(__name__)
+
 TIMEOUT: Final = 20.0
 """Seconds for each step of one attempt."""
+
+LONGEST: Final = 60.0
+"""Seconds for all of it."""
 
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 
@@ -42,25 +49,32 @@ async def send(notice: Notice, target: Target, login: tuple[str, str] | None) ->
     A login is given inside TLS alone: without `smtps://` the server must offer STARTTLS then.
 
     Raises:
-        NoticeNotTaken: the server was not reached, or refused; it says why.
+        NoticeNotTaken: the server was not reached, or refused the mail or all recipients; it says why.
     """
     parts = urlsplit(target.address)
     username, password = login or (None, None)
     is_tls = parts.scheme == "smtps"
     try:
-        refused, _ = await aiosmtplib.send(
-            mail_of(notice, target),
-            hostname=parts.hostname,
-            port=parts.port or _PORTS[parts.scheme],
-            use_tls=is_tls,
-            start_tls=True if login is not None and not is_tls else None,
-            username=username,
-            password=password,
-            timeout=TIMEOUT,
-        )
+        async with asyncio.timeout(LONGEST):
+            refused, _ = await aiosmtplib.send(
+                mail_of(notice, target),
+                hostname=parts.hostname,
+                port=parts.port or _PORTS[parts.scheme],
+                use_tls=is_tls,
+                start_tls=True if login is not None and not is_tls else None,
+                username=username,
+                password=password,
+                timeout=TIMEOUT,
+            )
     except aiosmtplib.SMTPResponseException as error:
         raise NoticeNotTaken(f"{target.address}: answered {error.code}") from None
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise NoticeNotTaken(f"{target.address}: {type(error).__name__}: {str(error)[:200]}") from None
     if refused:
-        raise NoticeNotTaken(f"{target.address}: refused {', '.join(sorted(refused))[:200]}")
+        # The others have it: sending it again would only repeat it to them.
+        logger.warning(
+            "notice target %s: the mail server refused %s",
+            target.name,
+            ", ".join(sorted(refused)),
+            extra={"action": "notice_recipient_refused"},
+        )

@@ -23,6 +23,7 @@ from gateway.config import Config
 from gateway.notices.delivery import deliver
 from gateway.notices.errors import NoticeNotTaken
 from gateway.notices.message import Notice
+from gateway.supervisor import isolated
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Notices:
             await self._clock.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
-        """Tell every target what is due now, all of them at once: a slow one keeps nobody waiting.
+        """Tell every target what is due now, all of them at once: a slow one costs the others its timeout at most.
 
         Raises:
             DatabaseAway: no answer.
@@ -74,7 +75,11 @@ class Notices:
         }
         async with asyncio.TaskGroup() as tasks:
             for target in targets:
-                tasks.create_task(self._tell(target), name=f"notice {target.name}")
+                tasks.create_task(self._isolated(target), name=f"notice {target.name}")
+
+    async def _isolated(self, target: Target) -> None:
+        """Tell one target; a bug that it finds is its own."""
+        await isolated(f"notice {target.name}", lambda: self._tell(target), lambda: None)
 
     async def _tell(self, target: Target) -> None:
         rest = self._resting.get(target.target_id)

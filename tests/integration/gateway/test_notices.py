@@ -420,6 +420,21 @@ async def test_mail_goes_to_every_recipient_in_their_language(
     assert not [canary for canary in (*CANARIES.values(), *bench.seeded.codes, PASSWORD) if canary in body]
 
 
+async def test_one_refused_recipient_keeps_the_others_from_nothing_and_repeats_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mail_server() as server:
+        bench = await begin(database, mail(server.url, "duty@example.org", "nobody@example.org", collect=0))
+        await bench.happens(0, "lost", "offline")
+        await bench.look()
+        await bench.look(FIRST_REST)
+        target = await bench.target()
+
+    assert len(server.box) == 1
+    assert target.failure is None
+    assert "refused nobody@example.org" in caplog.text
+
+
 async def test_a_refused_recipient_and_a_login_outside_tls_are_told(database: Database) -> None:
     async with mail_server() as server:
         bench = await begin(
@@ -478,6 +493,8 @@ def test_a_wrong_target_is_told_so(wrong: dict[str, Any], says: str) -> None:
         ({"sender": None}, "a sender"),
         ({"recipients": ("a@b, c@d",)}, "no mail address"),
         ({"sender": "x@host\r\nBcc: y@host"}, "no mail address"),
+        ({"sender": "a..b@host"}, "no mail address"),
+        ({"sender": "a@host."}, "no mail address"),
         ({"address": "https://host"}, "smtps:// or smtp://"),
     ],
 )
