@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-from catalog.database import Database, Statements
+from catalog.database import Database, Statements, Transaction
 from catalog.jurisdictions import Jurisdiction
 from catalog.model.profile import Bilingual, ConnectionDuty, Profile, Requirement
 from catalog.profiles.load import effective_profile
@@ -212,6 +212,21 @@ async def publish(database: Database, draft: Draft, imprint: Imprint, *, at: dat
         PublicationRefused: the imprint is empty or names a natural person.
         CatalogError: as `Statements.fetch`; nothing was published.
     """
+    async with database.transaction() as transaction:
+        await transaction.execute("edition_lock", within=TIMEOUT)
+        _, edition = await write_edition(transaction, draft, imprint, at=at)
+    return edition
+
+
+async def write_edition(
+    transaction: Transaction, draft: Draft, imprint: Imprint, *, at: datetime
+) -> tuple[int, PublicEdition]:
+    """Write a draft as the next edition and return its id with it; the caller holds `edition_lock`.
+
+    Raises:
+        PublicationRefused: the imprint is empty or names a natural person.
+        CatalogError: as `Statements.fetch`.
+    """
     for text in (imprint.issued_by, imprint.contact, imprint.published_by):
         if not text.strip():
             raise PublicationRefused("imprint_invalid", "issued_by, contact and published_by must be given")
@@ -219,52 +234,50 @@ async def publish(database: Database, draft: Draft, imprint: Imprint, *, at: dat
         raise PublicationRefused("imprint_invalid", "issued_by must be an organ, not a natural person")
     district = draft.jurisdiction.district
     prefix = f"{district}-{at.astimezone(LOCAL).year}-"
-    async with database.transaction() as transaction:
-        await transaction.execute("edition_lock", within=TIMEOUT)
-        earlier = await transaction.fetchval("edition_next_number", district, f"{prefix}%")
-        number = f"{prefix}{earlier + 1:03d}"
-        edition_id = await transaction.fetchval(
-            "edition_add",
-            district,
-            number,
-            draft.profile.name,
-            " ".join(draft.profile.public_catalog.requirements),
-            imprint.issued_by.strip(),
-            imprint.contact.strip(),
-            draft.compiled_at,
-            at,
-            imprint.published_by.strip(),
-            draft.effective_from,
-        )
-        await transaction.copy(
-            "edition_entry",
+    earlier = await transaction.fetchval("edition_next_number", district, f"{prefix}%")
+    number = f"{prefix}{earlier + 1:03d}"
+    edition_id = await transaction.fetchval(
+        "edition_add",
+        district,
+        number,
+        draft.profile.name,
+        " ".join(draft.profile.public_catalog.requirements),
+        imprint.issued_by.strip(),
+        imprint.contact.strip(),
+        draft.compiled_at,
+        at,
+        imprint.published_by.strip(),
+        draft.effective_from,
+    )
+    await transaction.copy(
+        "edition_entry",
+        (
+            "edition_id",
+            "position",
+            "entry_id",
+            "holder",
+            "class",
+            "district",
+            "site_name",
+            "due_on",
+            "basis",
+        ),
+        (
             (
-                "edition_id",
-                "position",
-                "entry_id",
-                "holder",
-                "class",
-                "district",
-                "site_name",
-                "due_on",
-                "basis",
-            ),
-            (
-                (
-                    edition_id,
-                    position,
-                    entry.entry_id,
-                    entry.holder,
-                    entry.place_class,
-                    entry.district,
-                    entry.site_name,
-                    entry.due_on,
-                    entry.basis,
-                )
-                for position, entry in enumerate(draft.entries, start=1)
-            ),
-            within=TIMEOUT,
-        )
+                edition_id,
+                position,
+                entry.entry_id,
+                entry.holder,
+                entry.place_class,
+                entry.district,
+                entry.site_name,
+                entry.due_on,
+                entry.basis,
+            )
+            for position, entry in enumerate(draft.entries, start=1)
+        ),
+        within=TIMEOUT,
+    )
     logger.info(
         "edition %s with %s entries published by %s",
         number,
@@ -272,7 +285,7 @@ async def publish(database: Database, draft: Draft, imprint: Imprint, *, at: dat
         imprint.published_by,
         extra={"action": "edition_published"},
     )
-    return PublicEdition(
+    return edition_id, PublicEdition(
         number=number,
         issued_by=imprint.issued_by.strip(),
         contact=imprint.contact.strip(),

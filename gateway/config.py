@@ -119,6 +119,8 @@ class JurisdictionConfig(Section):
     contact: str = Field(min_length=1, max_length=300)
     "Printed on the published catalog; an office, never a natural person."
     profile: str = Field(default="wuxi-2019", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    second_approver: bool = True
+    "An edition is public only after somebody else than its maker approved it (`muster catalog approve`)."
     base: str = Field(default="cn-2025", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
     "The national layer under the profile; empty switches it off."
 

@@ -28,6 +28,7 @@ CONFIG = Config.model_validate(
             "name": "示例区",
             "issued_by": "示例区公安局",
             "contact": "示例窗口",
+            "second_approver": False,
         }
     }
 )

@@ -32,6 +32,7 @@ civil_code = "990100"
 name = "示范市"
 issued_by = "示范市公安局"
 contact = "示范市公安局技术科"
+second_approver = false
 
 [api]
 port = {port}

@@ -465,6 +465,31 @@ COMMENT ON TABLE edition_withdrawal IS 'An edition that no longer counts: the on
 COMMENT ON COLUMN edition_withdrawal.withdrawn_by IS 'For the log, not part of the public view.';
 COMMENT ON COLUMN edition_withdrawal.reason IS 'Shown to the public.';
 
+CREATE TABLE edition_proposal (
+  proposal_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  district      text NOT NULL REFERENCES jurisdiction,
+  effective_from date NOT NULL,
+  entries       int NOT NULL CHECK (entries >= 0),
+  entries_sha256 text NOT NULL CHECK (entries_sha256 ~ '^[0-9a-f]{64}$'),
+  proposed_at   timestamptz NOT NULL,
+  proposed_by   text NOT NULL CHECK (proposed_by <> ''),
+  token_prefix  text
+);
+CREATE INDEX edition_proposal_by_district ON edition_proposal (district, proposal_id);
+COMMENT ON TABLE edition_proposal IS 'A compiled edition that waits for a second person. What it would publish is compiled again when it is approved.';
+COMMENT ON COLUMN edition_proposal.entries_sha256 IS 'Of the canonical JSON of what would be public: approved is what was proposed, or nothing.';
+COMMENT ON COLUMN edition_proposal.token_prefix IS 'The token that proposed it; null on the command line.';
+
+CREATE TABLE edition_decision (
+  proposal_id   bigint PRIMARY KEY REFERENCES edition_proposal,
+  decision      text NOT NULL CHECK (decision IN ('approved', 'rejected')),
+  decided_at    timestamptz NOT NULL,
+  decided_by    text NOT NULL CHECK (decided_by <> ''),
+  reason        text NOT NULL DEFAULT '' CHECK (decision = 'approved' OR reason <> ''),
+  edition_id    bigint REFERENCES edition CHECK ((decision = 'approved') = (edition_id IS NOT NULL))
+);
+COMMENT ON TABLE edition_decision IS 'What a second person decided about a proposal; once.';
+
 CREATE TABLE stored_report (
   number        text NOT NULL,
   revision      int NOT NULL CHECK (revision > 0),
@@ -641,6 +666,8 @@ CREATE TRIGGER access_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON acc
 CREATE TRIGGER edition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER edition_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_entry EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER edition_withdrawal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_withdrawal EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER edition_proposal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_proposal EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER edition_decision_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition_decision EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON connectivity_interval EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER device_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON device_event EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER compliance_case_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON compliance_case EXECUTE FUNCTION refuse_change();

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from catalog import proposals
 from catalog.access import Role
 from catalog.model.secret import Secret
 from catalog.roll_import import RollDifference
@@ -13,6 +14,7 @@ from gateway.api import bodies, verbs
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.reads import number_of
 from gateway.api.registry import Call, NoQuery, Registry
+from gateway.opening import jurisdiction_of
 from gateway.serving.grants import LIFETIME
 
 registry: Final = Registry()
@@ -100,6 +102,71 @@ async def publish_edition(call: Call[NoQuery, bodies.EditionBody]) -> BaseModel:
         entries=len(published.draft.entries),
         withheld=len(published.draft.withheld),
     )
+
+
+@registry.operation(
+    "GET",
+    "/api/v1/editions/proposals",
+    tag="roll",
+    region_rule=WHOLE,
+    answers={_OPERATOR: bodies.ProposalsAnswer},
+    problems=(Code.REGION_FORBIDDEN,),
+)
+async def list_proposals(call: Call[NoQuery, None]) -> BaseModel:
+    """List the proposed editions and what became of them."""
+    acting(call).require_whole()
+    config = call.services.config
+    found = await proposals.list_proposals(call.services.database, jurisdiction_of(config))
+    return bodies.ProposalsAnswer(
+        second_approver=config.jurisdiction.second_approver,
+        items=tuple(bodies.ProposalAnswer.model_validate(each) for each in found),
+    )
+
+
+@registry.operation(
+    "POST",
+    "/api/v1/editions/proposals",
+    tag="roll",
+    region_rule=WHOLE,
+    answers={_OPERATOR: bodies.ProposalMadeAnswer},
+    body=bodies.ProposalBody,
+    status=201,
+    problems=(*REFUSALS, Code.REFUSED_BY_LAW),
+)
+async def propose_edition(call: Call[NoQuery, bodies.ProposalBody]) -> BaseModel:
+    """Compile the roll and propose it as the next edition, for somebody else to approve."""
+    number, found = await verbs.propose_edition(acting(call), call.body.effective_from)
+    return bodies.ProposalMadeAnswer(proposal_id=number, review=bodies.ReviewAnswer.model_validate(found))
+
+
+@registry.operation(
+    "POST",
+    "/api/v1/editions/proposals/{proposal_id}/approve",
+    tag="roll",
+    region_rule=WHOLE,
+    answers={_OPERATOR: bodies.ApprovedAnswer},
+    status=201,
+    problems=(*REFUSALS, Code.REFUSED_BY_LAW),
+)
+async def approve_edition(call: Call[NoQuery, None]) -> BaseModel:
+    """Publish what somebody else proposed; 409 for whoever made it, or where the roll has changed since."""
+    edition = await verbs.approve_edition(acting(call), number_of(call.path["proposal_id"]))
+    return bodies.ApprovedAnswer(number=edition.number, effective_from=edition.effective_from)
+
+
+@registry.operation(
+    "POST",
+    "/api/v1/editions/proposals/{proposal_id}/reject",
+    tag="roll",
+    region_rule=WHOLE,
+    answers={_OPERATOR: bodies.DoneAnswer},
+    body=bodies.RejectBody,
+    problems=REFUSALS,
+)
+async def reject_edition(call: Call[NoQuery, bodies.RejectBody]) -> BaseModel:
+    """Turn a proposal down; whoever made it may take it back so."""
+    await verbs.reject_edition(acting(call), number_of(call.path["proposal_id"]), call.body.reason)
+    return bodies.DoneAnswer()
 
 
 @registry.operation(

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, SecretStr
+from pydantic import AwareDatetime, Field, SecretStr, StringConstraints
 
 from catalog.access import Role
 from catalog.model.plan import RelayMode
@@ -165,6 +165,69 @@ class EditionAnswer(Answer):
     entries: int
     withheld: int
     "Site names that are not published."
+
+
+class ProposalBody(Schema):
+    """Propose the roll as it stands as the next edition."""
+
+    effective_from: date | None = None
+
+
+class RejectBody(Schema):
+    """Why a proposal is turned down."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class ReviewAnswer(Answer):
+    """What a second person should look at."""
+
+    entries: int
+    withheld: dict[str, int]
+    "Site names that are not published, by reason."
+    natural_persons: int
+    sensitive: int
+    "Entries of classes whose places are not named."
+    future_due: int
+    "Entries whose due day is still to come."
+
+
+class ProposalMadeAnswer(Answer):
+    """A proposal that waits for a second person."""
+
+    proposal_id: int
+    review: ReviewAnswer
+
+
+class ApprovedAnswer(Answer):
+    """The edition that a proposal became."""
+
+    number: str
+    effective_from: date
+
+
+class ProposalAnswer(Answer):
+    """A proposed edition and what became of it."""
+
+    proposal_id: int
+    effective_from: date
+    entries: int
+    proposed_at: Instant
+    proposed_by: str
+    decision: str | None
+    "`approved`, `rejected`; null while it waits."
+    decided_at: Instant | None
+    decided_by: str | None
+    reason: str | None
+    edition: str | None
+
+
+class ProposalsAnswer(Answer):
+    """The proposals, the newest first, 100 at most."""
+
+    second_approver: bool
+    "Whether an edition needs one."
+    items: tuple[ProposalAnswer, ...]
 
 
 class EndpointBody(Schema):

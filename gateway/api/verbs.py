@@ -11,7 +11,16 @@ from datetime import date
 from typing import Final
 
 from adapters.errors import AdapterError
-from catalog import credentials, networks, publication, roll_import, sighting_decisions, sinks, sources
+from catalog import (
+    credentials,
+    networks,
+    proposals,
+    publication,
+    roll_import,
+    sighting_decisions,
+    sinks,
+    sources,
+)
 from catalog.access import AccessToken, Role, TokenInvalid
 from catalog.errors import CredentialUnreadable
 from catalog.jurisdictions import load_jurisdictions
@@ -42,6 +51,16 @@ LIMIT_PAUSE: Final = 10.0
 
 ROLL_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a roll file."""
+
+
+_PROPOSALS: Final = {
+    "second_person_needed": Code.CONFLICT,
+    "proposal_decided": Code.CONFLICT,
+    "proposal_outdated": Code.CONFLICT,
+    "proposal_unknown": Code.NOT_FOUND,
+    "proposal_invalid": Code.INVALID,
+}
+"""What a refused proposal is to a caller; other refusals are the law's."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +107,7 @@ def rules() -> Iterator[None]:
     except SweepRefused as error:
         raise ApiProblem(Code.INVALID, f"{error.reason.zh} {error.reason.en}") from error
     except PublicationRefused as error:
-        raise ApiProblem(Code.REFUSED_BY_LAW, str(error)) from error
+        raise ApiProblem(_PROPOSALS.get(error.cause, Code.REFUSED_BY_LAW), str(error)) from error
     except (MassRetirement, RevisionRefused) as error:
         raise ApiProblem(Code.CONFLICT, str(error)) from error
     except NoSuchReport as error:
@@ -211,16 +230,77 @@ async def publish(acting: Acting, *, effective_from: date | None, dry_run: bool)
     """Publish the roll as it stands as the next edition, or tell what that would be."""
     acting.require_whole()
     services, now = acting.services, acting.services.clock.now()
-    here = services.config.jurisdiction
-    imprint = Imprint(
+    if services.config.jurisdiction.second_approver and not dry_run:
+        raise ApiProblem(
+            Code.CONFLICT, "an edition needs a second person here: propose it, and let another approve"
+        )
+    with rules():
+        draft = await _compiled(acting, effective_from)
+        edition = (
+            None if dry_run else await publication.publish(services.database, draft, _imprint(acting), at=now)
+        )
+    return PublishedEdition(edition, draft)
+
+
+async def _compiled(acting: Acting, effective_from: date | None) -> publication.Draft:
+    services = acting.services
+    return await publication.compile_edition(
+        services.database,
+        jurisdiction_of(services.config),
+        at=services.clock.now(),
+        effective_from=effective_from,
+    )
+
+
+def _imprint(acting: Acting) -> Imprint:
+    here = acting.services.config.jurisdiction
+    return Imprint(
         issued_by=here.issued_by, contact=here.contact or here.issued_by, published_by=acting.principal.name
     )
+
+
+def _actor(acting: Acting) -> proposals.Actor:
+    return proposals.Actor(acting.principal.name, acting.principal.token_prefix)
+
+
+async def propose_edition(acting: Acting, effective_from: date | None) -> tuple[int, proposals.Review]:
+    """Propose the roll as it stands as the next edition, for somebody else to approve."""
+    acting.require_whole()
+    services = acting.services
     with rules():
-        draft = await publication.compile_edition(
-            services.database, jurisdiction_of(services.config), at=now, effective_from=effective_from
+        draft = await _compiled(acting, effective_from)
+        number = await proposals.propose(services.database, draft, _actor(acting), at=services.clock.now())
+    return number, proposals.review(draft)
+
+
+async def approve_edition(acting: Acting, proposal_id: int) -> PublicEdition:
+    """Publish what somebody else proposed."""
+    acting.require_whole()
+    services = acting.services
+    with rules():
+        return await proposals.approve(
+            services.database,
+            jurisdiction_of(services.config),
+            proposal_id,
+            _actor(acting),
+            _imprint(acting),
+            at=services.clock.now(),
         )
-        edition = None if dry_run else await publication.publish(services.database, draft, imprint, at=now)
-    return PublishedEdition(edition, draft)
+
+
+async def reject_edition(acting: Acting, proposal_id: int, reason: str) -> None:
+    """Turn a proposal down."""
+    acting.require_whole()
+    services = acting.services
+    with rules():
+        await proposals.reject(
+            services.database,
+            jurisdiction_of(services.config),
+            proposal_id,
+            _actor(acting),
+            reason,
+            at=services.clock.now(),
+        )
 
 
 async def make_report(

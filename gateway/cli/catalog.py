@@ -1,5 +1,6 @@
 """`muster publish`, `muster catalog`: the public catalog's editions, published, compared, signed and verified."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from catalog.database import Database
 from catalog.edition_difference import EditionDifference, edition_difference
 from catalog.jurisdictions import Jurisdiction
+from catalog.proposals import Actor, approve, list_proposals, propose, reject, review
 from catalog.public_rendering import public_document
 from catalog.publication import (
     Imprint,
@@ -51,6 +53,10 @@ def publish_catalog(
 
     async def work(database: Database, settings: Config) -> None:
         law = settings.jurisdiction
+        if law.second_approver and not dry_run:
+            raise ValueError(
+                "an edition needs a second person here: `muster catalog propose`, and let another one approve it"
+            )
         draft = await compile_edition(database, jurisdiction_of(settings), at=now())
         if dry_run:
             say(
@@ -63,6 +69,89 @@ def publish_catalog(
             f"edition {edition.number} with {len(draft.entries)} entries is public, "
             f"in effect from {edition.effective_from}; {len(draft.withheld)} site names withheld"
         )
+
+    run(config, work)
+
+
+@editions.command("propose")
+def propose_edition(
+    effective_from: Annotated[
+        str | None, typer.Option("--effective-from", help="Local day it takes effect; today by default.")
+    ] = None,
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Compile the roll into an edition that another person approves, and say what he should look at."""
+
+    async def work(database: Database, settings: Config) -> None:
+        day = date.fromisoformat(effective_from) if effective_from is not None else None
+        draft = await compile_edition(database, jurisdiction_of(settings), at=now(), effective_from=day)
+        number = await propose(database, draft, Actor(person_or_login(person)), at=now())
+        found = review(draft)
+        say(f"proposal {number}: {found.entries} entries, in effect from {draft.effective_from}")
+        for reason, count in found.withheld.items():
+            say(f"site names withheld ({reason}): {count}")
+        say(f"natural persons, not named: {found.natural_persons}; of sensitive classes: {found.sensitive}")
+        say(f"due day still to come: {found.future_due}")
+        say(f"another person publishes it: muster catalog approve {number} --person NAME")
+
+    run(config, work)
+
+
+@editions.command("proposals")
+def proposals(config: ConfigOption = None) -> None:
+    """List the proposed editions and what became of them."""
+
+    async def work(database: Database, settings: Config) -> None:
+        table = Table(
+            "number", "in effect from", "entries", "by", "decision", "by", "edition", "why", box=None
+        )
+        for each in await list_proposals(database, jurisdiction_of(settings)):
+            table.add_row(
+                str(each.proposal_id),
+                str(each.effective_from),
+                str(each.entries),
+                each.proposed_by,
+                each.decision or "waits",
+                each.decided_by or "",
+                each.edition or "",
+                each.reason or "",
+            )
+        console().print(table)
+
+    run(config, work)
+
+
+@editions.command("approve")
+def approve_edition(
+    number: Annotated[int, typer.Argument(help="Number of the proposal.")],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Publish what somebody else proposed, if the roll still gives the same."""
+
+    async def work(database: Database, settings: Config) -> None:
+        law, who = settings.jurisdiction, person_or_login(person)
+        imprint = Imprint(law.issued_by, law.contact, who)
+        edition = await approve(database, jurisdiction_of(settings), number, Actor(who), imprint, at=now())
+        say(f"edition {edition.number} is public, in effect from {edition.effective_from}")
+
+    run(config, work)
+
+
+@editions.command("reject")
+def reject_edition(
+    number: Annotated[int, typer.Argument(help="Number of the proposal.")],
+    text: Annotated[str, typer.Option("--text", help="Why.")],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Turn a proposal down; whoever made it may take it back so."""
+
+    async def work(database: Database, settings: Config) -> None:
+        who = Actor(person_or_login(person))
+        await reject(database, jurisdiction_of(settings), number, who, text, at=now())
+        say(f"proposal {number} is rejected")
 
     run(config, work)
 

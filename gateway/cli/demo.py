@@ -48,6 +48,8 @@ issued_by = "望湖区公安分局"
 contact = "望湖区公安分局技防管理办公室"
 profile = "wuxi-2019"
 base = "cn-2025"
+# Whoever tries it is one person.
+second_approver = false
 
 [api]
 host = "127.0.0.1"

@@ -57,6 +57,8 @@ issued_by = "滨河区公安分局"
 contact = "滨河区公安分局技防管理办公室"
 profile = "wuxi-2019"
 base = "cn-2025"
+# Whoever tries it is one person.
+second_approver = false
 
 [api]
 host = "127.0.0.1"

@@ -155,6 +155,24 @@ async def _publish(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.publish', language)} {number}: {figures}")
 
 
+async def _propose(acting: Acting, form: Form, language: str) -> Notice:
+    number, found = await verbs.propose_edition(acting, form.day("effective_from"))
+    names = ("entries", "natural_persons", "sensitive", "future_due")
+    lines = [f"{text(name, language)}: {getattr(found, name)}" for name in names]
+    lines += [f"{text('withheld', language)} ({reason}): {count}" for reason, count in found.withheld.items()]
+    return Notice(is_good=True, text=f"{text('done.propose', language)}: {number}", lines=tuple(lines))
+
+
+async def _approve(acting: Acting, form: Form, language: str) -> Notice:
+    edition = await verbs.approve_edition(acting, form.number("proposal_id"))
+    return Notice(is_good=True, text=f"{text('done.publish', language)} {edition.number}")
+
+
+async def _reject(acting: Acting, form: Form, language: str) -> Notice:
+    await verbs.reject_edition(acting, form.number("proposal_id"), form.text("reason"))
+    return Notice(is_good=True, text=text("done.reject", language))
+
+
 async def _make_report(acting: Acting, form: Form, language: str) -> Notice:
     try:
         body = MakeReportBody(region=form.text("region"), first=form.day("first"), last=form.day("last"))
@@ -185,6 +203,9 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "interrogate": (_interrogate, "/sources/{source_id}"),
     "import": (_import, "/roll"),
     "publish": (_publish, "/roll"),
+    "propose": (_propose, "/roll"),
+    "approve": (_approve, "/roll"),
+    "reject": (_reject, "/roll"),
     "make_report": (_make_report, "/reports"),
     "remake": (_remake, "/reports"),
 }

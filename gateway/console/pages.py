@@ -107,7 +107,7 @@ PAGES: Final = (
         "networks",
         {"records": ("list_networks", {}), "runs": ("list_runs", {"limit": "20"})},
     ),
-    Page("/roll", "roll.html", "roll", {}),
+    Page("/roll", "roll.html", "roll", {"proposals": ("list_proposals", {})}),
 )
 
 NAVIGATION: Final = tuple(page for page in PAGES if "{" not in page.path)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from catalog.access import Role, Tokens
 from catalog.credentials import credential
 from catalog.database import Database
 from catalog.jurisdictions import save_jurisdiction
+from catalog.reading import Region
 from gateway.clock import SystemClock
 from gateway.config import Config, RtspServerConfig
 from gateway.console import public_page
@@ -359,6 +361,35 @@ async def test_a_roll_is_tried_imported_and_published(api: Api, database: Databa
     assert (draft[1]["number"], draft[1]["entries"]) == (None, 1)
     assert edition[0] == 201
     assert edition[1]["number"] is not None
+
+
+async def test_an_edition_goes_out_by_two_tokens(database: Database) -> None:
+    law = CONFIG.jurisdiction.model_copy(update={"second_approver": True})
+    config = CONFIG.model_copy(update={"jurisdiction": law})
+    await known_here(database, config)
+    async with served(database, config) as api:
+        _, second = await Tokens(database).create(
+            person="测试 second", role=Role.OPERATOR, region=Region(), created_at=NOW
+        )
+        await import_roll(api, ROLL.encode(), "?dry_run=false")
+        path = "/api/v1/editions/proposals"
+        alone = await send(api, "POST", "/api/v1/editions", {})
+        made = await send(api, "POST", path, {})
+        number = made[1]["proposal_id"]
+        himself = await send(api, "POST", f"{path}/{number}/approve", None)
+        api.tokens["operator"], first = second.reveal(), api.tokens["operator"]
+        other = await send(api, "POST", f"{path}/{number}/approve", None)
+        twice = await send(api, "POST", f"{path}/{number}/reject", {"reason": "late"})
+        missing = await send(api, "POST", f"{path}/99/approve", None)
+        listed = await api.get(path)
+        api.tokens["operator"] = first
+
+    assert (alone[0], himself[0], twice[0], missing[0]) == (409, 409, 409, 404)
+    assert "somebody else must approve" in himself[1]["detail"]
+    assert (made[0], made[1]["review"]["entries"], other[0]) == (201, 1, 201)
+    assert listed["second_approver"] is True
+    [item] = listed["items"]
+    assert (item["edition"], item["decided_by"]) == (other[1]["number"], "测试 second")
 
 
 async def test_a_wrong_roll_names_every_row_and_changes_nothing(api: Api, database: Database) -> None:

@@ -32,6 +32,8 @@ BODIES: dict[str, Any] = {
     "add_sink": {"name": "s", "host": "127.0.0.1", "port": 554},
     "enable_sink": {"enabled": True},
     "create_token": {"person": "p", "role": "operator"},
+    "reject_edition": {"reason": "no"},
+    "remake_report": {"reason": "no"},
 }
 MATRIX = [operation for operation in OPERATIONS if operation.operation_id != "stream_events"]
 """The stream never ends by itself and has tests of its own."""
@@ -53,6 +55,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
         "run_id": "1",
         "ref": "ref",
         "number": "R0001",
+        "proposal_id": "999",
         "name": "name",
         "token_id": "999",
     }.items():
