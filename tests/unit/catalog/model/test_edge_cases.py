@@ -1,0 +1,89 @@
+"""The edge cases of the status model (4.7) that the model alone decides, by their numbers.
+
+The others are tested where they are decided: E1 to E3 in `unit/gateway/test_liveness.py` and
+`faults/test_many_sources.py`; E5 and E6 in `integration/gateway/test_status.py` and `interop/test_demo.py`; E8 in
+`integration/catalog/test_stored_reports.py` and `unit/catalog/model/test_case.py`; E15 in
+`integration/catalog/test_roll_import.py`; E17 in `contract/test_discovery.py` and
+`integration/gateway/test_onvif_interrogation.py`; E18 in `unit/gateway/enrolment/test_admission.py`; E19 in
+`unit/catalog/test_roll_file.py`. E4, E11 and E12 belong to GB/T 28181 and recorders with channels, E13 to operating
+schedules, E14 to several gateways, E21 and E22 to recordings: none of these exists yet.
+"""
+
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
+from catalog.model.display import SuspendedReason, UnknownReason
+from catalog.model.history import Span
+from catalog.model.period import Period
+from catalog.model.rates import Account, CountingRules, Duty, Laid, account
+
+LOCAL = timezone(timedelta(hours=8))
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+START, END = datetime(2026, 11, 1, tzinfo=LOCAL), datetime(2026, 12, 1, tzinfo=LOCAL)
+NOVEMBER = Period(START, END)
+EVER = Period(START - 365 * DAY, END + 365 * DAY)
+ALWAYS = Duty(date(2026, 1, 1), date(2026, 6, 30))
+ONLINE = (Span(State.ONLINE, EVER.start, None),)
+PLANNED = SuspendedReason.PLANNED_MAINTENANCE
+
+
+def of(*states: Span, laid: tuple[Laid, ...] = (), duty: Duty = ALWAYS, period: Period = NOVEMBER) -> Account:
+    return account([duty], EVER, states or ONLINE, laid, period, CountingRules(LOCAL, 24 * HOUR))
+
+
+def test_e7_what_an_edition_adds_mid_month_counts_from_the_day_it_takes_effect() -> None:
+    added = of(duty=Duty(date(2026, 11, 16), date(2026, 11, 16)))
+    never = of(
+        Span(State.NEVER_CONNECTED, EVER.start, None), duty=Duty(date(2026, 11, 16), date(2026, 11, 20))
+    )
+
+    assert (added.bound, added.online_rate) == (15 * DAY, Decimal(1))
+    # Bound from the 16th, overdue from the 21st: the due day itself is in time.
+    assert (never.bound, never.counted, never.excluded) == (15 * DAY, 10 * DAY, {"not_due": 5 * DAY})
+
+
+def test_e9_maintenance_approved_afterwards_is_told_apart() -> None:
+    off = (Span(State.ONLINE, EVER.start, START), Span(State.OFFLINE, START, START + 2 * HOUR))
+    back = Span(State.ONLINE, START + 2 * HOUR, None)
+    asked_before = of(*off, back, laid=(Laid(PLANNED, Period(START, START + 2 * HOUR)),))
+    afterwards = of(*off, back, laid=(Laid(PLANNED, Period(START, START + 2 * HOUR), is_retroactive=True),))
+
+    assert (asked_before.offline, asked_before.retroactive) == (timedelta(), timedelta())
+    assert (afterwards.offline, afterwards.retroactive) == (timedelta(), 2 * HOUR)
+    assert afterwards.excluded == asked_before.excluded == {"planned_maintenance": 2 * HOUR}
+
+
+def test_e10_maintenance_that_overruns_by_three_hours_is_charged_with_three() -> None:
+    off = Span(State.OFFLINE, START, START + 5 * HOUR)
+    found = of(
+        Span(State.ONLINE, EVER.start, START),
+        off,
+        Span(State.ONLINE, START + 5 * HOUR, None),
+        laid=(Laid(PLANNED, Period(START, START + 2 * HOUR)),),
+    )
+
+    assert (found.offline, found.outages) == (3 * HOUR, 1)
+
+
+def test_e16_keepalives_without_video_for_two_days_are_online_and_not_intact() -> None:
+    at = START
+    online = Connectivity(state=State.ONLINE, since=EVER.start, first_connected_at=EVER.start)
+    impaired = online.after(Evidence(EvidenceKind.IMPAIRED, at, DegradeReason.NO_MEDIA))
+    found = of(
+        Span(State.ONLINE, EVER.start, at),
+        Span(impaired.state, at, None),
+        period=Period(START, START + 2 * DAY),
+    )
+
+    assert impaired.state is State.DEGRADED
+    assert (found.online_rate, found.intact_rate) == (Decimal(1), Decimal(0))
+
+
+def test_e20_a_period_wholly_inside_our_own_outage_has_no_rate() -> None:
+    found = of(laid=(Laid(UnknownReason.GATEWAY_DOWN, Period(START - DAY, END + DAY)),))
+
+    assert (found.counted, found.suffices) == (timedelta(), False)
+    assert (found.online_rate, found.online_rate_of_connected, found.intact_rate) == (None, None, None)
+    assert found.coverage == Decimal(0)
+    assert found.excluded == {"gateway_down": 30 * DAY}
