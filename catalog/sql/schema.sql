@@ -774,7 +774,7 @@ CREATE FUNCTION apply_changes(
       FROM old WHERE old_suspended IS NOT NULL AND suspended IS DISTINCT FROM old_suspended
                  AND suspended_at > old_suspended_since),
   shown AS (
-    SELECT site_id, district, since, old_since, old_state, state,
+    SELECT source_id, site_id, district, since, old_since, old_state, state,
            displayed_state(old_state, old_unknown, old_suspended) AS was,
            displayed_state(state, unknown, suspended) AS now
       FROM old WHERE counted),
@@ -787,7 +787,8 @@ CREATE FUNCTION apply_changes(
            sum((now = 'unknown')::int - (was = 'unknown')::int) AS unknown,
            sum((now = 'suspended')::int - (was = 'suspended')::int) AS suspended,
            min(since) FILTER (WHERE old_state = 'never_connected' AND state <> 'never_connected') AS first_at,
-           max(CASE WHEN state = old_state THEN old_since ELSE since END) FILTER (WHERE now = 'offline') AS offline_at
+           max(CASE WHEN state = old_state THEN old_since ELSE since END) FILTER (WHERE now = 'offline') AS offline_at,
+           coalesce(array_agg(source_id) FILTER (WHERE old_state = 'offline'), '{}') AS were_offline
       FROM shown GROUP BY site_id, district),
   rolled AS (
     UPDATE site_rollup r
@@ -797,10 +798,15 @@ CREATE FUNCTION apply_changes(
            offline_since =
              CASE WHEN n_online + d.online = 0 AND n_degraded + d.degraded = 0 AND n_unknown + d.unknown = 0
                        AND n_offline + d.offline > 0
-                  THEN greatest(d.offline_at, (SELECT max(c.since) FROM connectivity c
-                                                WHERE c.site_id = d.site_id AND c.counted AND c.state = 'offline'
-                                                  AND c.suspended_reason IS NULL
-                                                  AND NOT EXISTS (SELECT FROM old o WHERE o.source_id = c.source_id))) END
+                  THEN greatest(d.offline_at,
+                                -- Of the site's own sources. OFFSET 0: else the planner takes the newest of all that are
+                                -- offline, one after the other, until one is of this site.
+                                (SELECT max(c.since)
+                                   FROM (SELECT source_id, since, counted, state, suspended_reason
+                                           FROM connectivity WHERE site_id = d.site_id OFFSET 0) c
+                                  WHERE c.counted AND c.state = 'offline' AND c.suspended_reason IS NULL
+                                    -- Those of this call are told by offline_at, if they still are.
+                                    AND c.source_id <> ALL (d.were_offline))) END
       FROM delta d WHERE d.site_id = r.site_id
     RETURNING r.district, d.never, d.online, d.degraded, d.offline, d.unknown, d.suspended),
   by_district AS (
