@@ -78,13 +78,13 @@ class Notices:
                 tasks.create_task(self._isolated(target), name=f"notice {target.name}")
 
     async def _isolated(self, target: Target) -> None:
-        """Tell one target; a bug that it finds is its own."""
-        await isolated(f"notice {target.name}", lambda: self._tell(target), lambda: None)
+        """Tell one target, unless it rests; a bug that it finds is its own."""
+        rest = self._resting.get(target.target_id)
+        if rest is None or self._clock.monotonic() >= rest.until:
+            name = f"notice {target.name}"
+            await isolated(name, lambda: self._tell(target), lambda: self._rest(target))
 
     async def _tell(self, target: Target) -> None:
-        rest = self._resting.get(target.target_id)
-        if rest is not None and self._clock.monotonic() < rest.until:
-            return
         now = self._clock.now()
         try:
             ahead = await self._ahead(target, now)
@@ -101,17 +101,26 @@ class Notices:
                 )
             await note_done(self._database, target, None if notice.is_empty else now)
         except (NoticeNotTaken, CredentialUnreadable) as error:
-            self._rest(target.target_id, rest)
+            self._rest(target)
             logger.warning("notice target %s: %s", target.name, error, extra={"action": "notice_not_taken"})
-            await note_failed(self._database, target, now, str(error))
+            await self._note_failed(target, now, str(error))
         except CatalogError as error:
             logger.warning("notice target %s waits: %s", target.name, error, extra={"action": "notices_wait"})
         else:
             self._resting.pop(target.target_id, None)
 
-    def _rest(self, target_id: int, rest: _Rest | None) -> None:
+    async def _note_failed(self, target: Target, now: datetime, why: str) -> None:
+        try:
+            await note_failed(self._database, target, now, why)
+        except CatalogError as error:
+            logger.warning(
+                "the failure of %s is not noted: %s", target.name, error, extra={"action": "notices_wait"}
+            )
+
+    def _rest(self, target: Target) -> None:
+        rest = self._resting.get(target.target_id)
         length = FIRST_REST if rest is None else min(2 * rest.length, LONGEST_REST)
-        self._resting[target_id] = _Rest(self._clock.monotonic() + length, length)
+        self._resting[target.target_id] = _Rest(self._clock.monotonic() + length, length)
 
     async def _ahead(self, target: Target, now: datetime) -> tuple[int, date] | None:
         """Return up to where the target is told now, noted; None when nothing is due yet."""
