@@ -73,10 +73,14 @@ class Browser:
 
     async def open(self, url: str) -> None:
         """Go to a page and wait until its scripts have run: a form that is sent before is sent without them."""
-        await self.call("Page.navigate", url=url)
+        begun = await self.call("Page.navigate", url=url)
+        assert "errorText" not in begun, f"{url}: {begun['errorText']}"
 
         async def loaded() -> bool:
-            return bool(await self.run("document.readyState") == "complete")
+            # The page before may be complete, too: it is another loading.
+            tree = await self.call("Page.getFrameTree")
+            is_it = tree["frameTree"]["frame"]["loaderId"] == begun.get("loaderId")
+            return bool(is_it and await self.run("document.readyState") == "complete")
 
         await eventually(loaded, within=20, what=f"the page {url}")
 
