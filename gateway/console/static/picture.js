@@ -113,7 +113,7 @@
     }).catch(function (error) { end(box.dataset.failed + " (" + error.message + ")"); });
   }
 
-  video.addEventListener("playing", function () { say(box.dataset.live); });
+  video.addEventListener("playing", function () { say(box.dataset.playing); });
 
   form.addEventListener("submit", function (event) {
     event.preventDefault();

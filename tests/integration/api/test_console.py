@@ -1,6 +1,7 @@
 import re
 from typing import Any
 
+import lxml.html
 import pytest
 
 from catalog.access import AccessLog
@@ -246,6 +247,19 @@ async def test_rates_and_cases_are_shown_and_an_evidence_sheet_is_sent(api: Api,
     assert page.headers["Content-Disposition"].startswith("attachment")
     assert check(sheet.document).holds
     assert (missing.status, wrong.status) == (404, 422)
+
+
+async def test_nothing_that_a_person_watches_or_types_into_is_replaced_when_the_page_is_refreshed(
+    api: Api, database: Database
+) -> None:
+    seeded = await seed_every_state(database)
+    await log_in(api)
+    page = lxml.html.fromstring(await (await api.client.get(f"/sources/{seeded.source_ids[0]}")).text())
+    parts = page.xpath("//*[@data-live]")
+
+    assert {part.get("data-live") for part in parts} >= {"head", "source"}
+    assert page.xpath("//video")
+    assert [part for part in parts if part.xpath(".//video | self::*[@id='picture']")] == []
 
 
 async def test_a_report_is_made_by_the_page_and_sent_in_every_form(api: Api, database: Database) -> None:
