@@ -377,6 +377,8 @@ async def test_an_edition_goes_out_by_two_tokens(database: Database) -> None:
         made = await send(api, "POST", path, {})
         number = made[1]["proposal_id"]
         himself = await send(api, "POST", f"{path}/{number}/approve", None)
+        await api.client.post("/login", data={"token": api.tokens["operator"]})
+        page = await (await api.client.get("/roll?lang=en")).text()
         api.tokens["operator"], first = second.reveal(), api.tokens["operator"]
         other = await send(api, "POST", f"{path}/{number}/approve", None)
         twice = await send(api, "POST", f"{path}/{number}/reject", {"reason": "late"})
@@ -386,6 +388,8 @@ async def test_an_edition_goes_out_by_two_tokens(database: Database) -> None:
 
     assert (alone[0], himself[0], twice[0], missing[0]) == (409, 409, 409, 404)
     assert "somebody else must approve" in himself[1]["detail"]
+    assert all(f'action="/act/{verb}"' in page for verb in ("propose", "approve", "reject"))
+    assert 'action="/act/publish"' not in page
     assert (made[0], made[1]["review"]["entries"], other[0]) == (201, 1, 201)
     assert listed["second_approver"] is True
     [item] = listed["items"]
