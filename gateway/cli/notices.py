@@ -21,9 +21,6 @@ from catalog.reading import LOCAL, Region, local_day
 from gateway.cli.command import ConfigOption, Language, PersonOption, console, now, person_or_login, run, say
 from gateway.cli.reports import RegionOption
 from gateway.config import Config
-from gateway.notices.delivery import deliver
-from gateway.notices.errors import NoticeNotTaken
-from gateway.notices.message import Notice
 from gateway.opening import open_vault
 
 notify = typer.Typer(no_args_is_help=True, help="Who is told by webhook or mail what happens.")
@@ -151,6 +148,10 @@ def remove(name: NameArgument, person: PersonOption = None, config: ConfigOption
 @notify.command("test")
 def try_target(name: NameArgument, config: ConfigOption = None) -> None:
     """Send a target an empty notice now, and say whether it was taken."""
+    # Here, so that the other commands need not load a web client and a mail client.
+    from gateway.notices.delivery import deliver
+    from gateway.notices.errors import NoticeNotTaken
+    from gateway.notices.message import Notice
 
     async def work(database: Database, settings: Config) -> None:
         target = await _named(database, settings, name)

@@ -27,9 +27,6 @@ from gateway.cli.proof import FirstOption, LastOption, days, settings_view
 from gateway.cli.reports import RegionOption
 from gateway.config import Config
 from gateway.reporting.making import make_report, remake_report
-from gateway.reporting.pdf import write_pdf
-from gateway.reporting.tables import lay_out
-from gateway.reporting.workbook import write_workbook
 
 _SHOWN = 1000
 
@@ -129,6 +126,11 @@ def show_report(
 
 
 def _written(signed: bytes, form: Written, language: Language, font: Path) -> bytes:
+    # Here, so that the other commands need not load what draws pages.
+    from gateway.reporting.pdf import write_pdf
+    from gateway.reporting.tables import lay_out
+    from gateway.reporting.workbook import write_workbook
+
     match form:
         case Written.JSON:
             return signed
