@@ -14,9 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 from catalog.roll_problem import refuse_file
 
 MAX_FILE_BYTES: Final = 64 << 20
@@ -109,6 +106,10 @@ def _decoding_fault(data: bytes, encoding: str) -> int | None:
 
 
 def _read_xlsx(data: bytes) -> Iterator[TableRow]:
+    # Half a second, which every command of the command line would pay.
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
     _refuse_zip_bomb(data)
     try:
         with warnings.catch_warnings():

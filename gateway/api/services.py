@@ -1,9 +1,11 @@
 """What the API needs of the rest of the gateway, as narrow interfaces."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from catalog.access import Tokens
 from catalog.credentials import Vault
@@ -17,18 +19,20 @@ from gateway.api.limits import RateLimit, Turns
 from gateway.api.stale import StaleAnswers
 from gateway.clock import Clock
 from gateway.config import Config
-from gateway.discovery_plan import SweepRequest
-from gateway.metrics import Metrics
-from gateway.onvif.ptz_desk import PtzCommand, PtzView
-from gateway.relay.budget import Usage
-from gateway.relay.limits import Shortage
-from gateway.relay.placement import WorkerLoad
-from gateway.relay.view import RelaySnapshot
-from gateway.serving.grants import Grant, Viewer
-from gateway.status_feed import StatusFeed
-from gateway.status_view import StatusView
-from gateway.viewing.desk import Shown
-from gateway.viewing.process import Still
+
+if TYPE_CHECKING:  # what only annotations name; the command line need not load it
+    from gateway.discovery_plan import SweepRequest
+    from gateway.metrics import Metrics
+    from gateway.onvif.ptz_desk import PtzCommand, PtzView
+    from gateway.relay.budget import Usage
+    from gateway.relay.limits import Shortage
+    from gateway.relay.placement import WorkerLoad
+    from gateway.relay.view import RelaySnapshot
+    from gateway.serving.grants import Grant, Viewer
+    from gateway.status_feed import StatusFeed
+    from gateway.status_view import StatusView
+    from gateway.viewing.desk import Shown
+    from gateway.viewing.process import Still
 
 
 class StatusBoard(Protocol):
