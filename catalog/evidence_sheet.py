@@ -6,7 +6,7 @@ without Muster's database: `check` does. It names no address, endpoint, device o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from catalog.histories import FOREVER, SourceHistory
@@ -15,16 +15,15 @@ from catalog.model.connectivity import State
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.history import Difference, Fact, Span, differences, recompute
 from catalog.model.period import Period
-from catalog.model.rates import Account, CountingRules, Duty, Laid, account
+from catalog.model.rates import CountingRules, Duty, Laid, account
 from catalog.reading import LOCAL
+from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds_of
 from catalog.signing import Document, SignatureInvalid
 
 KIND: Final = "muster evidence sheet"
 FORM: Final = 1
 
 EVER: Final = datetime.min.replace(tzinfo=UTC)
-
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,17 @@ def evidence_sheet(
         "kind": KIND,
         "form": FORM,
         "made": {
-            "at": _instant(made.at),
-            "watermark": _instant(made.watermark),
+            "at": instant_text(made.at),
+            "watermark": instant_text(made.watermark),
             "muster": made.muster,
             "jurisdiction": {"civil_code": jurisdiction.district, "name": jurisdiction.name},
-            "maintenance_cap_milliseconds": _cap(made.rules),
+            "maintenance_cap_milliseconds": cap_of(made.rules),
         },
         "period": {
             "first": made.first.isoformat(),
             "last": made.last.isoformat(),
-            "from": _instant(period.start),
-            "until": _instant(period.end),
+            "from": instant_text(period.start),
+            "until": instant_text(period.end),
         },
         "source": {
             "number": history.source_id,
@@ -80,8 +79,8 @@ def evidence_sheet(
             "district": history.district,
             "gateway": history.gateway_id,
             "lifecycle": history.lifecycle.value,
-            "on_roll_from": _instant(history.existed.start),
-            "retired_at": _instant(history.existed.end) if history.existed.end < FOREVER else None,
+            "on_roll_from": instant_text(history.existed.start),
+            "retired_at": instant_text(history.existed.end) if history.existed.end < FOREVER else None,
         },
         "duties": [
             {
@@ -94,14 +93,14 @@ def evidence_sheet(
         ],
         "facts": [_fact(fact) for fact in facts],
         "states": [
-            {"state": span.what.value, "from": _instant(part.start), "until": _instant(part.end)}
+            {"state": span.what.value, "from": instant_text(part.start), "until": instant_text(part.end)}
             for span in history.states
             if (part := span.within(period)) is not None
         ],
         "not_seen": _laid(laid, period, UnknownReason),
         # From their beginnings: the month's cap counts from there.
         "suspended": _laid(laid, Period(EVER, period.end), SuspendedReason),
-        "milliseconds": _milliseconds(
+        "milliseconds": milliseconds_of(
             account(history.duties, history.existed, history.states, laid, period, made.rules)
         ),
     }
@@ -151,12 +150,12 @@ def check(document: Document) -> Checked:
             for each in sheet["suspended"]
         ]
         cap = sheet["made"]["maintenance_cap_milliseconds"]
-        rules = CountingRules(LOCAL, None if cap is None else int(cap) * _MILLISECOND)
+        rules = CountingRules(LOCAL, None if cap is None else int(cap) * MILLISECOND)
         given = {str(name): int(number) for name, number in _flat(sheet["milliseconds"])}
         told = recompute(born, facts)
         lived = Period(max(period.start, born), period.end) if born < period.end else None
         found = differences(states, told.states, lived) if lived is not None else []
-        counted = dict(_flat(_milliseconds(account(duties, existed, told.states, laid, period, rules))))
+        counted = dict(_flat(milliseconds_of(account(duties, existed, told.states, laid, period, rules))))
         code = str(source["code"] or source["number"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SignatureInvalid(f"no evidence sheet: {error!r}") from None
@@ -166,24 +165,6 @@ def check(document: Document) -> Checked:
         if given.get(name, 0) != counted.get(name, 0)
     }
     return Checked(code, period, len(facts), found, wrong)
-
-
-def _cap(rules: CountingRules) -> int | None:
-    return None if rules.maintenance_cap is None else rules.maintenance_cap // _MILLISECOND
-
-
-def _milliseconds(of: Account) -> dict[str, object]:
-    return {
-        "bound": of.bound // _MILLISECOND,
-        "counted": of.counted // _MILLISECOND,
-        "online": of.running // _MILLISECOND,
-        "intact": of.whole // _MILLISECOND,
-        "offline": of.offline // _MILLISECOND,
-        "never_connected": of.never // _MILLISECOND,
-        "retroactive": of.retroactive // _MILLISECOND,
-        "over_cap": of.over_cap // _MILLISECOND,
-        "excluded": {reason: time // _MILLISECOND for reason, time in sorted(of.excluded.items())},
-    }
 
 
 def _flat(milliseconds: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -206,7 +187,12 @@ def _laid(
         if isinstance(each.reason, kind)
     ]
     return [
-        {"reason": reason, "from": _instant(start), "until": _instant(end), "retroactive": is_retroactive}
+        {
+            "reason": reason,
+            "from": instant_text(start),
+            "until": instant_text(end),
+            "retroactive": is_retroactive,
+        }
         for start, end, reason, is_retroactive in sorted(parts)
         if start < end
     ]
@@ -216,9 +202,9 @@ def _fact(fact: Fact) -> dict[str, object]:
     return {
         "seq": fact.seq,
         "kind": fact.kind,
-        "at": _instant(fact.at),
-        "received_at": _instant(fact.received_at),
-        "last_positive_at": _instant(fact.last_positive_at),
+        "at": instant_text(fact.at),
+        "received_at": instant_text(fact.received_at),
+        "last_positive_at": instant_text(fact.last_positive_at),
         "reason": fact.reason,
         "unknown_after": fact.unknown_after.value if fact.unknown_after is not None else None,
         "gateway": fact.gateway_id,
@@ -264,7 +250,3 @@ def _read(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError(f"{text} has no zone")
     return at
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -7,7 +7,7 @@ the same document may go to everybody who may see reports.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -18,12 +18,11 @@ from catalog.model.rates import Account, CountingRules
 from catalog.period_report import NeverConnected, NotSeen, PeriodReport, WasOffline
 from catalog.rate_report import RateRow
 from catalog.reading import Region
+from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds_of
 from catalog.signing import Document, SignatureInvalid, canonical
 
 KIND: Final = "muster report"
 FORM: Final = 1
-
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def report_document(
     numbered: Numbered, scope: Scope, making: Making, content: Document, watermark: datetime | None
 ) -> Document:
     """Return the whole document of a revision."""
-    cap, here = making.rules.maintenance_cap, making.jurisdiction
+    here = making.jurisdiction
     return {
         "kind": KIND,
         "form": FORM,
@@ -92,22 +91,22 @@ def report_document(
         "revision": numbered.revision,
         "supersedes": numbered.supersedes,
         "made": {
-            "at": _instant(making.at),
+            "at": instant_text(making.at),
             "by": making.by,
             "reason": making.reason,
             "muster": making.muster,
-            "watermark": _instant(watermark),
+            "watermark": instant_text(watermark),
             "jurisdiction": {"civil_code": here.district, "name": here.name},
             "profile": here.profile if here.base_profile is None else f"{here.profile}+{here.base_profile}",
             "edition": making.edition,
-            "maintenance_cap_milliseconds": None if cap is None else cap // _MILLISECOND,
+            "maintenance_cap_milliseconds": cap_of(making.rules),
         },
         "scope": {
             "region": scope.region.prefix,
             "first": scope.first.isoformat(),
             "last": scope.last.isoformat(),
-            "from": _instant(scope.period.start),
-            "until": _instant(scope.period.end),
+            "from": instant_text(scope.period.start),
+            "until": instant_text(scope.period.end),
         },
         "content": content,
     }
@@ -135,17 +134,7 @@ def _account(of: Account) -> dict[str, object]:
         "intact": of.intact,
         "hidden": of.hidden,
         "outages": of.outages,
-        "milliseconds": {
-            "bound": of.bound // _MILLISECOND,
-            "counted": of.counted // _MILLISECOND,
-            "online": of.running // _MILLISECOND,
-            "intact": of.whole // _MILLISECOND,
-            "offline": of.offline // _MILLISECOND,
-            "never_connected": of.never // _MILLISECOND,
-            "retroactive": of.retroactive // _MILLISECOND,
-            "over_cap": of.over_cap // _MILLISECOND,
-            "excluded": {reason: time // _MILLISECOND for reason, time in sorted(of.excluded.items())},
-        },
+        "milliseconds": milliseconds_of(of),
         "insufficient_data": not of.suffices,
         "rates": {
             "access_rate": _rate(of.access_rate),
@@ -180,17 +169,17 @@ def _offline(line: WasOffline) -> dict[str, object]:
     return {
         **_place(line.history),
         "outages": line.account.outages,
-        "offline_milliseconds": line.account.offline // _MILLISECOND,
-        "counted_milliseconds": line.account.counted // _MILLISECOND,
-        "offline_since": _instant(line.since),
+        "offline_milliseconds": line.account.offline // MILLISECOND,
+        "counted_milliseconds": line.account.counted // MILLISECOND,
+        "offline_since": instant_text(line.since),
     }
 
 
 def _not_seen(each: NotSeen) -> dict[str, object]:
     return {
         "reason": each.reason.value,
-        "from": _instant(each.period.start),
-        "until": _instant(each.period.end),
+        "from": instant_text(each.period.start),
+        "until": instant_text(each.period.end),
         "sources": each.sources,
     }
 
@@ -208,7 +197,3 @@ def _place(of: SourceHistory) -> dict[str, object]:
 def _rate(rate: Decimal | None) -> str | None:
     # A number with a fraction has no single form to be signed.
     return None if rate is None else str(rate)
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,6 +1,5 @@
 """`muster publish`, `muster catalog`: the public catalog's editions, published, compared, signed and verified."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +35,7 @@ from gateway.cli.command import (
     say,
     told,
 )
+from gateway.cli.proof import day_of
 from gateway.config import Config
 from gateway.opening import jurisdiction_of, open_signing_key
 
@@ -84,7 +84,7 @@ def propose_edition(
     """Compile the roll into an edition that another person approves, and say what he should look at."""
 
     async def work(database: Database, settings: Config) -> None:
-        day = date.fromisoformat(effective_from) if effective_from is not None else None
+        day = day_of(effective_from, "--effective-from") if effective_from is not None else None
         draft = await compile_edition(database, jurisdiction_of(settings), at=now(), effective_from=day)
         number = await propose(database, draft, Actor(person_or_login(person)), at=now())
         found = review(draft)

@@ -34,8 +34,8 @@ def days(first: str | None, last: str | None) -> tuple[date, date]:
     Raises:
         ValueError: not a day.
     """
-    until = _day(last, "--last") if last is not None else None
-    since = _day(first, "--first") if first is not None else None
+    until = day_of(last, "--last") if last is not None else None
+    since = day_of(first, "--first") if first is not None else None
     return report_days(since, until, local_day(now()))
 
 
@@ -45,7 +45,12 @@ def settings_view(settings: Config, region: str) -> View:
     return View(now=now(), region=Region(region), stale_after=stale_after)
 
 
-def _day(text: str, option: str) -> date:
+def day_of(text: str, option: str) -> date:
+    """Return a day that somebody typed.
+
+    Raises:
+        ValueError: it is none; the message names the option.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -1,18 +1,18 @@
 """Files that the page offers: reports, evidence sheets, stored reports; the same operations as the API."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from catalog.evidence_sheet import check
 from catalog.signing import verify
-from gateway.api.dispatch import SCOPE, SERVICES, run
-from gateway.api.problem import ApiProblem, Code, invalid
-from gateway.api.registry import Call, Result
+from gateway.api.dispatch import SCOPE
+from gateway.api.problem import ApiProblem, Code
+from gateway.api.registry import Result
 from gateway.console.evidence_page import evidence_page
-from gateway.console.pages import OPERATIONS, console_language, logged_in
+from gateway.console.pages import ask, console_language, logged_in
 
 _EXPORTS: Final = {"never-connected": "report_never_connected", "offline": "report_offline"}
 
@@ -68,20 +68,7 @@ async def _asked_for(
     """
     _, principal = await logged_in(request)
     request[SCOPE] = scope
-    operation = OPERATIONS[operation_id]
-    try:
-        query = operation.query.model_validate(asked)
-    except ValidationError as error:
-        raise invalid(error) from error
-    call: Call[Any, Any] = Call(
-        services=request.app[SERVICES],
-        principal=principal,
-        query=query,
-        body=None,
-        path=path,
-        request=request,
-    )
-    return await run(operation, call)
+    return await ask(request, principal, operation_id, asked, path, as_file=True)
 
 
 def _file(result: Result) -> web.StreamResponse:

@@ -28,7 +28,7 @@ from gateway.api.event_stream import last_event_id, send_events
 from gateway.api.principal import Principal
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid, problem_of_http
 from gateway.api.receiving import in_time
-from gateway.api.registry import Call, Operation
+from gateway.api.registry import Call, Operation, Result
 from gateway.api.services import ApiServices
 from gateway.console.messages import text
 from gateway.console.rendering import STATIC, render, static
@@ -242,22 +242,41 @@ async def _parts(
     """
     parts: dict[str, BaseModel] = {}
     for name, (operation_id, fixed) in page.parts.items():
-        operation = OPERATIONS[operation_id]
-        try:
-            query = operation.query.model_validate({**(asked if name == page.main else {}), **fixed})
-        except ValidationError as error:
-            raise invalid(error) from error
-        call: Call[Any, Any] = Call(
-            services=request.app[SERVICES],
-            principal=principal,
-            query=query,
-            body=None,
-            path=dict(request.match_info),
-        )
-        answer = await run(operation, call)
+        query = {**(asked if name == page.main else {}), **fixed}
+        answer = await ask(request, principal, operation_id, query, request.match_info)
         if isinstance(answer, BaseModel):
             parts[name] = answer
     return parts
+
+
+async def ask(
+    request: web.Request,
+    principal: Principal,
+    operation_id: str,
+    asked: Mapping[str, str],
+    path: Mapping[str, str],
+    *,
+    as_file: bool = False,
+) -> Result:
+    """Return what an operation gives to who looks at a page, with his rights.
+
+    Raises:
+        ApiProblem: as the operation.
+    """
+    operation = OPERATIONS[operation_id]
+    try:
+        query = operation.query.model_validate(asked)
+    except ValidationError as error:
+        raise invalid(error) from error
+    call: Call[Any, Any] = Call(
+        services=request.app[SERVICES],
+        principal=principal,
+        query=query,
+        body=None,
+        path=dict(path),
+        request=request if as_file else None,
+    )
+    return await run(operation, call)
 
 
 def _kinds(services: ApiServices, language: str) -> dict[str, str]:

@@ -68,8 +68,11 @@ async def send(notice: Notice, target: Target, login: tuple[str, str] | None) ->
             )
     except aiosmtplib.SMTPResponseException as error:
         raise NoticeNotTaken(f"{target.address}: answered {error.code}") from None
-    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+    except (aiosmtplib.SMTPException, OSError) as error:
         raise NoticeNotTaken(f"{target.address}: {type(error).__name__}: {str(error)[:200]}") from None
+    except ValueError as error:
+        # Its text may quote what could not be written, and that may be the password.
+        raise NoticeNotTaken(f"{target.address}: {type(error).__name__}") from None
     if refused:
         # The others have it: sending it again would only repeat it to them.
         logger.warning(
