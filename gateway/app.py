@@ -37,6 +37,8 @@ from gateway.discovery import Discovery
 from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
 from gateway.enrolment.specs import SpecBuilder
+from gateway.gb28181 import service as gb_service
+from gateway.gb28181.service import DeviceService
 from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
 from gateway.metrics import Metrics
@@ -171,6 +173,10 @@ class Gateway:
             onvif_clients,
             config,
         )
+        gb_devices = DeviceService(
+            gb_service.Surroundings(self._database, self._vault, self._status, self._clock, paths.is_lost),
+            config,
+        )
         on_demand = OnDemandRelays(enrolment, config.relay.idle_stop)
         grants, codes = Grants(), SourceCodes(self._status)
         recorder = AccessRecorder(AccessLog(self._database), self._clock)
@@ -213,7 +219,7 @@ class Gateway:
         )
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "status": lambda: self._watch_status(
-                stop, lambda: self._show_metrics(relays, enrolment, onvif, viewing)
+                stop, lambda: self._show_metrics(relays, enrolment, onvif, viewing, gb_devices)
             ),
             "own network": lambda: self._watch_own_network(
                 own_network, lambda: paths.learn(enrolment.hosts())
@@ -221,7 +227,7 @@ class Gateway:
             "probes": prober.run,
             "enrolment": enrolment.run,
             "discovery": discovery.run,
-            "catalog changes": lambda: self._follow_changes(enrolment, onvif),
+            "catalog changes": lambda: self._follow_changes(enrolment, onvif, gb_devices),
             "partitions": self._make_partitions,
             "suspensions": Suspensions(self._database, config.gateway.id, self._status, self._clock).run,
             "notices": Notices(self._database, self._vault, config, self._clock).run,
@@ -233,6 +239,8 @@ class Gateway:
             works |= {"live pictures": viewing.run}
         if config.onvif.enabled:
             works |= onvif.works()
+        if config.gb28181.enabled:
+            works |= gb_devices.works()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)
@@ -305,7 +313,12 @@ class Gateway:
             show_metrics()
 
     def _show_metrics(
-        self, relays: RelayManager, enrolment: Enrolment, onvif: OnvifService, viewing: ViewingDesk
+        self,
+        relays: RelayManager,
+        enrolment: Enrolment,
+        onvif: OnvifService,
+        viewing: ViewingDesk,
+        gb_devices: DeviceService,
     ) -> None:
         metrics = self._metrics
         metrics.evidence_queue.set(self._status.waiting)
@@ -317,6 +330,7 @@ class Gateway:
         metrics.show_workers((cpu for _, _, cpu in relays.workers()), moves=relays.moves)
         metrics.show_budget(enrolment.budget(), gave_way=enrolment.gave_way)
         metrics.show_onvif(onvif.events())
+        metrics.show_gb28181(gb_devices.counts)
         metrics.views.set(viewing.views)
 
     async def _watch_own_network(self, own_network: OwnNetwork, learn_paths: Callable[[], None]) -> None:
@@ -329,7 +343,9 @@ class Gateway:
                 self._status.conclude(await own_network.judge_suspicion())
             await self._clock.sleep(pause)
 
-    async def _follow_changes(self, enrolment: Enrolment, onvif: OnvifService) -> None:
+    async def _follow_changes(
+        self, enrolment: Enrolment, onvif: OnvifService, gb_devices: DeviceService
+    ) -> None:
         """Take in what people change in the catalog, by whatever program."""
         try:
             async with listen(self._database, "muster_changed") as changes:
@@ -340,6 +356,7 @@ class Gateway:
                         await self._status.reload()
                     enrolment.reload()
                     onvif.wake()
+                    gb_devices.wake()
         except DatabaseAway as error:
             logger.warning("changes are not heard: %s", error, extra={"action": "changes_unheard"})
 

@@ -352,6 +352,54 @@ class OnvifConfig(Section):
     "A device whose clock is further off is degraded."
 
 
+class Gb28181Config(Section):
+    """Devices and lower platforms that register with us (GB/T 28181)."""
+
+    enabled: bool = False
+    id: str = Field(default="", pattern=r"^([0-9]{20})?$")
+    "Our own 20-digit code; type 200 in positions 11-13 is what devices and platforms expect."
+    realm: str = Field(default="", pattern=r"^[A-Za-z0-9.-]{0,64}$")
+    'Of the challenges; "" means the first ten digits of `id`, as devices expect.'
+    host: str = "127.0.0.1"
+    "Address to listen on for SIP and for media."
+    udp_port: int = Field(default=5060, ge=0, le=65535)
+    tcp_port: int = Field(default=5060, ge=0, le=65535)
+    "0: not over this transport."
+    media_host: str = ""
+    'Address that devices send their media to, where it is another one: behind a NAT; "" means the one that they reach.'
+    digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], BeforeValidator(_items), Field(min_length=1)] = (
+        "MD5",
+    )
+    "Challenges sent, in this order. Nearly all devices know MD5 alone, and some fail on two."
+    digest_qop: bool = False
+    "Whether qop=auth is offered; some devices fail on it."
+    longest_expiry: int = Field(default=86_400, ge=60, le=604_800)
+    "Seconds that a registration may hold."
+    send_date: bool = True
+    "Whether devices are told the time, by which they set their clocks."
+    register_rate: float = Field(default=1_000.0, ge=1, le=100_000)
+    "Registrations a second; more are asked to come back."
+    catalog_interval: float = Field(default=1_800.0, ge=10, le=86_400)
+    "Between two looks at a device's catalog."
+    concurrency: int = Field(default=64, ge=1, le=1024)
+    "Devices asked for their catalog at once."
+    clock_tolerance: float = Field(default=60.0, ge=5, le=86_400)
+    "A device whose clock is further off is degraded."
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.enabled and not self.id:
+            raise ValueError("enabled needs id, our own 20-digit code")
+        if self.enabled and not (self.udp_port or self.tcp_port):
+            raise ValueError("enabled needs udp_port or tcp_port")
+        return self
+
+    @property
+    def domain(self) -> str:
+        """Return the realm of the challenges."""
+        return self.realm or self.id[:10]
+
+
 class ViewingConfig(Section):
     """Live pictures in a browser (WebRTC over UDP, from the address at which the browser reached the page)."""
 
@@ -397,6 +445,7 @@ class Config(BaseModel):
     rtsp_server: RtspServerConfig = RtspServerConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     onvif: OnvifConfig = OnvifConfig()
+    gb28181: Gb28181Config = Gb28181Config()
     viewing: ViewingConfig = ViewingConfig()
     reports: ReportsConfig = ReportsConfig()
     log: LogConfig = LogConfig()

@@ -6,6 +6,7 @@ would make the metrics useless.
 
 from collections import Counter as Counter_
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -25,6 +26,9 @@ _FLUSH_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 class Metrics:
     """All metrics of one process, in a registry of their own; seconds and bytes throughout."""
+
+    _onvif: Mapping[str, int] = MappingProxyType({})
+    "What was counted of ONVIF at the last call."
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -143,7 +147,12 @@ class Metrics:
             registry=self.registry,
         )
         self.views = Gauge("muster_views", "Browsers that look at a live picture", registry=self.registry)
-        self._onvif: Mapping[str, int] = {}
+        self.gb28181 = Gauge(
+            "muster_gb28181",
+            "What came of the devices that register, counted from the start; `registered` are those that are.",
+            ["event"],
+            registry=self.registry,
+        )
         self._lost_workers = self._moves = self._gave_way = 0
         self._cpu: dict[int, float] = {}
         self._moved: Final = (
@@ -241,6 +250,11 @@ class Metrics:
         for event, count in events.items():
             self.onvif.labels(event=event).inc(count - self._onvif.get(event, 0))
         self._onvif = dict(events)
+
+    def show_gb28181(self, events: Mapping[str, int]) -> None:
+        """Replace the counts of what came of the devices that register."""
+        for event, count in events.items():
+            self.gb28181.labels(event=event).set(count)
 
     def render(self) -> bytes:
         """Return the text that `/metrics` serves, of type `CONTENT_TYPE`."""

@@ -7,7 +7,7 @@ from typing import Final
 from lxml import etree
 
 from adapters.errors import NotOnvif, RemoteProtocolError
-from adapters.onvif.xml import local_name, parse_document
+from adapters.xml import local_name, parse_document
 
 MAX_ANSWER: Final = 512 * 1024
 """Bytes of one answer; 16 profiles with analytics take 80 KB."""

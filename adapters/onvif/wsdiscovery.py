@@ -17,7 +17,7 @@ from lxml import etree
 
 from adapters.errors import MessageTooLarge
 from adapters.onvif.envelope import printable, read_envelope
-from adapters.onvif.xml import local_name
+from adapters.xml import local_name
 from catalog.model.sighting import DEVICE_SERVICE
 
 PORT: Final = 3702

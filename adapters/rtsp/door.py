@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from adapters.digest_server import Authorization, Nonces, Verdict, parse_authorization
 from adapters.errors import (
     LocalProtocolError,
     MessageTooLarge,
     RemoteProtocolError,
     WeakAuthentication,
 )
-from adapters.rtsp.guard import Authorization, Guard, Nonces, Verdict, parse_authorization
+from adapters.rtsp.guard import Guard
 from adapters.rtsp.message import MessageParser, Request
 from adapters.rtsp.quirks import Leniency
 from adapters.rtsp.reply import refusal, reply, reply_to_options

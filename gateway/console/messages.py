@@ -443,7 +443,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "location_needs_person": ("区域待人工认定", "a person must judge the location"),
     "credential_missing": ("缺少凭据", "credential missing"),
     "stream_unknown": ("尚未由 ONVIF 得知视频流地址", "ONVIF has not told its stream yet"),
-    "protocol_unsupported": ("接入协议暂不支持", "protocol not supported yet"),
+    "not_registered": ("设备未注册", "the device is not registered"),
     "protocol_error": ("协议错误", "protocol error"),
     "stream_changed": ("码流变化，重新接入", "the stream changed and is begun anew"),
     "message_too_large": ("消息过大", "message too large"),

@@ -35,7 +35,6 @@ class Hindrance(StrEnum):
     LOCATION_NEEDS_PERSON = "location_needs_person"
     RELAY_OFF = "relay_off"
     NO_ENDPOINT = "no_endpoint"
-    PROTOCOL_UNSUPPORTED = "protocol_unsupported"
     NOT_CONFIRMED = "not_confirmed"
     NETWORK_NOT_AUTHORISED = "network_not_authorised"
     CREDENTIAL_MISSING = "credential_missing"
@@ -46,7 +45,6 @@ class Hindrance(StrEnum):
 
 
 _NEARNESS: Final = (
-    Hindrance.PROTOCOL_UNSUPPORTED,
     Hindrance.NOT_CONFIRMED,
     Hindrance.NETWORK_NOT_AUTHORISED,
     Hindrance.STREAM_UNKNOWN,
@@ -136,7 +134,8 @@ def contactable(
     """
     if isinstance(judgement, Forbidden):
         return None
-    askable = (e for e in plan.endpoints if e.protocol is not Speech.ONVIF)
+    # A device that registers is asked over its registration, for all its channels at once.
+    askable = (e for e in plan.endpoints if e.protocol in (Speech.RTSP, Speech.RTSPS))
     return next((e for e in askable if _address_obstacle(e, networks, now) is None), None)
 
 
@@ -157,10 +156,11 @@ def _location_obstacle(judgement: LocationJudgement) -> Obstacle | None:
 
 
 def _address_obstacle(endpoint: EndpointPlan, networks: Networks, now: datetime) -> Hindrance | None:
-    if endpoint.protocol not in (Speech.RTSP, Speech.RTSPS, Speech.ONVIF):
-        return Hindrance.PROTOCOL_UNSUPPORTED
     if not endpoint.is_confirmed:
         return Hindrance.NOT_CONFIRMED
+    if endpoint.protocol is Speech.GB28181:
+        # Nobody went looking for it: it registered by itself and proved the password that a person gave it.
+        return None
     if networks.covers(endpoint.host, now) is None:
         return Hindrance.NETWORK_NOT_AUTHORISED
     return None

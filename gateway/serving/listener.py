@@ -11,8 +11,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from adapters.digest_server import Nonces
 from adapters.rtsp.door import MAX_MESSAGE, DoorSession, DoorState, Ended, Wanted
-from adapters.rtsp.guard import Nonces
 from gateway.api.limits import FailureLimit
 from gateway.clock import Clock
 from gateway.relay.manager import RelayManager

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.base import Transport
+from adapters.digest_server import Nonces
 from adapters.errors import RemoteProtocolError
 from adapters.media.sdp import SessionDescription
 from adapters.rtsp.door import MAX_MESSAGE, DoorSession, DoorState, Ended, EndReason, Wanted
-from adapters.rtsp.guard import Nonces
 from adapters.rtsp.message import Demultiplexer, InterleavedFrame, MessageParser, Request
 from adapters.rtsp.quirks import Quirk
 from adapters.rtsp.server import ServerSession

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.digest_server import Nonces
 from adapters.errors import LocalProtocolError
 from adapters.rtsp.door import (
     MAX_MESSAGE,
@@ -15,7 +16,6 @@ from adapters.rtsp.door import (
     EndReason,
     Wanted,
 )
-from adapters.rtsp.guard import Nonces
 from adapters.rtsp.message import Response
 from adapters.rtsp.quirks import EVERY_QUIRK, POLICIES, Leniency, Quirk
 from catalog.model.secret import Secret

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.digest import choose_challenge, parse_challenges
+from adapters.digest_server import MAX_SPENT, Authorization, Nonces, Verdict, parse_authorization
 from adapters.errors import RemoteProtocolError, WeakAuthentication
-from adapters.rtsp.guard import MAX_SPENT, Authorization, Guard, Nonces, Verdict, parse_authorization
+from adapters.rtsp.guard import Guard
 from adapters.rtsp.message import Request
 from adapters.rtsp.quirks import EVERY_QUIRK, Leniency, Quirk
 from catalog.model.secret import Secret

@@ -27,7 +27,6 @@ def decide(of: SourcePlan) -> Admission | Obstacle:
         (plan(location_type="other_privacy_area"), "location_needs_person"),
         (plan(relay_mode=RelayMode.OFF), "relay_off"),
         (plan(7, endpoint(protocol=Protocol.ONVIF)), "stream_unknown"),
-        (plan(7, endpoint(protocol=Protocol.GB28181)), "protocol_unsupported"),
         (plan(7, endpoint(is_confirmed=False)), "not_confirmed"),
         (plan(7, endpoint(host="10.2.0.5")), "network_not_authorised"),
         (plan(7, endpoint(host="camera.example")), "network_not_authorised"),
@@ -154,3 +153,13 @@ def test_only_a_confirmed_and_authorised_address_is_asked_whether_it_is_there(
     of: SourcePlan, is_asked: bool
 ) -> None:
     assert (contactable(of, judged(of), networks(), NOW) is not None) is is_asked
+
+
+def test_a_device_that_registered_by_itself_needs_no_authorised_network() -> None:
+    of = plan(7, endpoint(protocol=Protocol.GB28181, host="10.2.0.5"))
+    assert isinstance(decide(of), Admission)
+
+
+def test_a_device_that_registers_is_not_asked_by_rtsp() -> None:
+    of = plan(7, endpoint(protocol=Protocol.GB28181))
+    assert contactable(of, judged(of), networks(), NOW) is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import MessageTooLarge, RemoteProtocolError
-from adapters.onvif.xml import MAX_DEPTH, local_name, parse_document
+from adapters.xml import MAX_DEPTH, local_name, parse_document
 
 LIMIT = 1 << 20
 

@@ -33,7 +33,7 @@ def parse_document(data: bytes, *, limit: int, peer: str = "") -> etree._Element
     except (etree.XMLSyntaxError, ValueError) as error:
         raise RemoteProtocolError(f"broken XML: {error}", peer=peer, received=data) from error
     if root.getroottree().docinfo.doctype:
-        raise RemoteProtocolError("XML with a DTD, which SOAP forbids", peer=peer, received=data)
+        raise RemoteProtocolError("XML with a DTD, which no device needs", peer=peer, received=data)
     if _deeper_than(root, MAX_DEPTH):
         raise MessageTooLarge(f"XML nested deeper than {MAX_DEPTH} elements", peer=peer, received=data)
     return root
