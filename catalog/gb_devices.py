@@ -16,7 +16,7 @@ from catalog.credentials import Vault, set_credential
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.model.codes import GbId
-from catalog.model.plan import StoredCredential
+from catalog.model.plan import MediaWay, StoredCredential
 from catalog.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -40,16 +40,6 @@ class DeviceRefused(CatalogError):
     """Raised when what a person asks for a device cannot be done: says why and what would help."""
 
     cause = "device_refused"
-
-
-class MediaWay(StrEnum):
-    """How the media of a device come."""
-
-    UDP = "udp"
-    TCP_PASSIVE = "tcp_passive"
-    "The device connects to us."
-    TCP_ACTIVE = "tcp_active"
-    "We connect to the device."
 
 
 class GbEventKind(StrEnum):
@@ -296,11 +286,13 @@ async def change_device(
     Raises:
         DeviceRefused: there is no such account.
     """
-    changed = await database.fetchval(
-        "gb_device_change", device_id, gateway_id, name, None if media is None else media.value
-    )
-    if changed is None:
-        raise _unknown(device_id)
+    async with database.transaction() as transaction:
+        changed = await transaction.fetchval(
+            "gb_device_change", device_id, gateway_id, name, None if media is None else media.value
+        )
+        if changed is None:
+            raise _unknown(device_id)
+        await transaction.execute("gb_endpoints_by_media", device_id)
 
 
 async def remove_device(database: Database, gateway_id: str, device_id: str, *, by: str) -> None:

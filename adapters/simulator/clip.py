@@ -4,8 +4,7 @@ The figures are drawn from seven segments, so that no font is needed; whoever se
 which one.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
@@ -16,6 +15,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from adapters.media.packetizer import payloads, split_units
 from adapters.media.parameter_sets import describe
 from adapters.media.sdp import Format
 from adapters.simulator.camera import VirtualCamera
@@ -25,15 +25,11 @@ PAYLOAD_TYPE: Final = 96
 SECONDS: Final = 10
 """Of a clip; it is played again and again, with times that go on."""
 
-MAX_PAYLOAD: Final = 1_400
-"""Bytes: a packet fits an Ethernet frame."""
-
 _ENCODERS: Final = {"H264": "libx264", "H265": "libx265"}
 _OPTIONS: Final = {
     "H264": {"preset": "ultrafast", "tune": "zerolatency", "crf": "30"},
     "H265": {"preset": "ultrafast", "tune": "zerolatency", "crf": "32", "x265-params": "log-level=none"},
 }
-_START_CODE: Final = re.compile(rb"\x00\x00\x00?\x01")
 
 # Segments: a top, b upper right, c lower right, d bottom, e lower left, f upper left, g middle.
 _SEGMENTS: Final[Mapping[str, str]] = MappingProxyType(
@@ -70,6 +66,8 @@ class Clip:
     format: Format
     pictures: tuple[tuple[Packet, ...], ...]
     "The first is a key picture, as is every `key_every`-th."
+    units: tuple[bytes, ...]
+    "The same pictures as NAL units with start codes (Annex B)."
     frame_rate: int
     key_every: int
     "Pictures."
@@ -91,45 +89,26 @@ def make_clip(camera: VirtualCamera, number: str) -> Clip:
     context.gop_size = camera.gov_length
     context.max_b_frames = 0
     context.options = _OPTIONS[codec]
-    pictures: list[tuple[Packet, ...]] = []
+    whole: list[bytes] = []
     sets: list[bytes] = []
     for index in range(SECONDS * frame_rate):
         frame = _picture(camera, number, index)
         frame.pts = index
-        for packet in context.encode(frame):
-            pictures.append(_packets(codec, bytes(packet), sets))
-    for packet in context.encode(None):
-        pictures.append(_packets(codec, bytes(packet), sets))
+        whole += [bytes(packet) for packet in context.encode(frame)]
+    whole += [bytes(packet) for packet in context.encode(None)]
+    pictures = tuple(_packets(codec, data, sets) for data in whole)
     chosen = Format(
         PAYLOAD_TYPE, codec, CLOCK_RATE, None, "packetization-mode=1" if codec == "H264" else None
     )
-    return Clip(describe(chosen, sets), tuple(pictures), frame_rate, context.gop_size)
+    return Clip(describe(chosen, sets), pictures, tuple(whole), frame_rate, context.gop_size)
 
 
 def _packets(codec: str, data: bytes, sets: list[bytes]) -> tuple[Packet, ...]:
-    units = [unit for unit in _START_CODE.split(data) if unit]
+    units = split_units(data)
     if not sets:
         sets += units
-    payloads = [payload for unit in units for payload in _payloads(codec, unit)]
-    return tuple(
-        Packet(payload, is_last=place == len(payloads)) for place, payload in enumerate(payloads, start=1)
-    )
-
-
-def _payloads(codec: str, unit: bytes) -> Iterator[bytes]:
-    """Yield one unit as single payload or in fragments (RFC 6184, 5.8; RFC 7798, 4.4.3)."""
-    if len(unit) <= MAX_PAYLOAD:
-        yield unit
-        return
-    if codec == "H264":
-        head, kind, body = bytes((unit[0] & 0xE0 | 28,)), unit[0] & 0x1F, unit[1:]
-    else:
-        kind, body = unit[0] >> 1 & 0x3F, unit[2:]
-        head = bytes((unit[0] & 0x81 | 49 << 1, unit[1]))
-    parts = [body[at : at + MAX_PAYLOAD] for at in range(0, len(body), MAX_PAYLOAD)]
-    for place, part in enumerate(parts):
-        flags = (0x80 if place == 0 else 0) | (0x40 if place == len(parts) - 1 else 0)
-        yield head + bytes((flags | kind,)) + part
+    parts = [part for unit in units for part in payloads(codec, unit)]
+    return tuple(Packet(part, is_last=place == len(parts)) for place, part in enumerate(parts, start=1))
 
 
 def _picture(camera: VirtualCamera, number: str, index: int) -> VideoFrame:

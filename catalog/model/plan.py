@@ -16,6 +16,16 @@ class RelayMode(StrEnum):
     OFF = "off"
 
 
+class MediaWay(StrEnum):
+    """How the media of a GB/T 28181 device come (2022, Annex D and G)."""
+
+    UDP = "udp"
+    TCP_PASSIVE = "tcp_passive"
+    "The device connects to us."
+    TCP_ACTIVE = "tcp_active"
+    "We connect to the device."
+
+
 @dataclass(frozen=True, slots=True)
 class StoredCredential:
     """A credential as it lies in the catalog: locked, and perhaps not typed in yet."""

@@ -43,7 +43,7 @@ SELECT d.device_id, d.name, d.media, d.added_at, d.added_by, d.transport, d.host
  CROSS JOIN LATERAL (
    SELECT count(*) FILTER (WHERE g.is_video) AS channels,
           count(*) FILTER (WHERE EXISTS (SELECT FROM endpoint e WHERE e.protocol = 'gb28181'
-                             AND e.path = '/' || d.device_id || '/' || g.channel_id)) AS matched
+                             AND split_part(e.path, '?', 1) = '/' || d.device_id || '/' || g.channel_id)) AS matched
      FROM gb_channel g WHERE g.device_id = d.device_id) c
  WHERE d.gateway_id = $1 AND ($2::text IS NULL OR d.device_id = $2)
  ORDER BY d.device_id;
@@ -120,7 +120,7 @@ UPDATE gb_channel g SET is_on = t.is_on, last_seen_at = $4::timestamptz
 SELECT g.channel_id, g.name, g.manufacturer, g.model, g.parent_id, g.is_video, g.is_on, g.detail, g.first_seen_at,
        g.last_seen_at, g.missing_since,
        (SELECT e.source_id FROM endpoint e WHERE e.protocol = 'gb28181'
-           AND e.path = '/' || g.device_id || '/' || g.channel_id LIMIT 1) AS source_id,
+           AND split_part(e.path, '?', 1) = '/' || g.device_id || '/' || g.channel_id LIMIT 1) AS source_id,
        EXISTS (SELECT FROM gb_channel o WHERE o.channel_id = g.channel_id AND o.device_id <> g.device_id) AS is_shared
   FROM gb_channel g
  WHERE g.device_id = $1
@@ -138,21 +138,34 @@ SELECT s.source_id, s.gb_id, e.confirmed_by
 
 -- name: gb_endpoints_add
 -- Make channels of a device the way to their sources; harmless when repeated.
+-- The path tells all that a pull needs: /<device>/<channel>?media=<way>.
 -- $1: text, code of the device; $2: timestamptz, now; $3: text, host; $4: int, port; $5: bigint[], sources; $6: text[], channels
 INSERT INTO endpoint (source_id, protocol, host, port, path, transport, origin, confirmed_at, confirmed_by)
-SELECT t.source_id, 'gb28181', $3, $4, '/' || $1 || '/' || t.channel_id, 'tcp', 'sighting', $2::timestamptz,
-       'gb28181:' || $1
-  FROM unnest($5::bigint[], $6::text[]) AS t(source_id, channel_id)
- WHERE NOT EXISTS (SELECT FROM endpoint e WHERE e.source_id = t.source_id AND e.protocol = 'gb28181');
+SELECT t.source_id, 'gb28181', $3, $4, '/' || d.device_id || '/' || t.channel_id || '?media=' || d.media,
+       CASE d.media WHEN 'udp' THEN 'udp' ELSE 'tcp' END, 'sighting', $2::timestamptz, 'gb28181:' || d.device_id
+  FROM gb_device d, unnest($5::bigint[], $6::text[]) AS t(source_id, channel_id)
+ WHERE d.device_id = $1
+   AND NOT EXISTS (SELECT FROM endpoint e WHERE e.source_id = t.source_id AND e.protocol = 'gb28181');
+
+-- name: gb_endpoints_by_media
+-- Let the ways over a device follow how its media come.
+-- $1: text, code of the device
+UPDATE endpoint e
+   SET path = split_part(e.path, '?', 1) || '?media=' || d.media,
+       transport = CASE d.media WHEN 'udp' THEN 'udp' ELSE 'tcp' END
+  FROM gb_device d
+ WHERE d.device_id = $1 AND e.protocol = 'gb28181' AND e.confirmed_by = 'gb28181:' || d.device_id;
 
 -- name: gb_ways
 -- Every source of a gateway that comes over a device: which, and by which channel.
 -- $1: text, gateway
-SELECT e.source_id, split_part(e.path, '/', 2) AS device_id, split_part(e.path, '/', 3) AS channel_id, g.is_on
+SELECT e.source_id, p.device_id, p.channel_id, g.is_on
   FROM endpoint e
+ CROSS JOIN LATERAL (SELECT split_part(e.path, '/', 2) AS device_id,
+                            split_part(split_part(e.path, '?', 1), '/', 3) AS channel_id) p
   JOIN source s USING (source_id)
   JOIN site t ON t.site_id = s.site_id AND t.gateway_id = $1
-  LEFT JOIN gb_channel g ON g.device_id = split_part(e.path, '/', 2) AND g.channel_id = split_part(e.path, '/', 3)
+  LEFT JOIN gb_channel g ON g.device_id = p.device_id AND g.channel_id = p.channel_id
  WHERE e.protocol = 'gb28181' AND s.lifecycle NOT IN ('removed', 'rejected')
  ORDER BY e.source_id;
 

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from catalog import gb_devices
 from catalog.database import Database
-from catalog.gb_devices import GbDevice, MediaWay, NewDevice
+from catalog.gb_devices import GbDevice, NewDevice
+from catalog.model.plan import MediaWay
 from gateway.cli.command import (
     ConfigOption,
     PersonOption,
