@@ -31,6 +31,7 @@ from gateway.relay.protocol import (
     MediaAlive,
     MediaGapClosed,
     MediaGapOpened,
+    MediaOffered,
     PictureFormatSeen,
     Playing,
     ReaderLeft,
@@ -75,7 +76,7 @@ class PullEvents:
             case EventsLost():
                 logger.error("%d events of the relay were lost", event.count, extra={"action": "events_lost"})
                 self._catch_up()
-            case Counters() | ReaderLeft() | WorkerReady() | WorkerLog():
+            case Counters() | ReaderLeft() | WorkerReady() | WorkerLog() | MediaOffered():
                 pass
             case _:
                 self._source_event(event)

@@ -8,13 +8,14 @@ import contextlib
 import socket
 import struct
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from adapters.errors import PeerClosed
 from adapters.media.receiver import ReceiverStatistics
 from adapters.media.rtp import HEADER as RTP_HEADER
 from gateway.relay.chunk import HEADER, MARK
-from gateway.relay.reader import BUFFER_SIZE, ChunkReader, SharedBuffer
+from gateway.relay.reader import BUFFER_SIZE, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import ReorderWindow, SsrcPin
 
@@ -59,10 +60,22 @@ def configure(rtp: socket.socket, *, gro: bool = True) -> None:
         rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
 
+class FrameReader(Protocol):
+    """Takes what was framed; a `ChunkReader`, or what stands in its place."""
+
+    def begin(self) -> int:
+        """Return the offset at which the next frame is to be written."""
+        ...
+
+    def end(self, end: int, at: float) -> None:
+        """Handle the buffer up to `end`, received at monotonic `at`."""
+        ...
+
+
 class Frames:
     """Write frames into the shared buffer, behind what the reader kept; hand them on when it is full."""
 
-    def __init__(self, shared: SharedBuffer, reader: ChunkReader) -> None:
+    def __init__(self, shared: SharedBuffer, reader: FrameReader) -> None:
         self.bytes = shared.bytes
         self.view = shared.view
         self.at = 0
@@ -225,7 +238,7 @@ class DatagramReader:
 
     Args:
         sock: bound, non-blocking.
-        peer: the peer's address, and its port or None. The kernel holds a connected socket to both, but
+        peer: the peer's addresses, and its port or None. The kernel holds a connected socket to both, but
             what waited before the connection may be of another stream of the same host.
         frames: of the session.
         intake: takes the datagrams.
@@ -235,13 +248,13 @@ class DatagramReader:
     def __init__(
         self,
         sock: socket.socket,
-        peer: tuple[str, int | None],
+        peer: tuple[AbstractSet[str], int | None],
         frames: Frames,
         intake: Intake,
         reception: Reception,
     ) -> None:
         self._sock = sock
-        self._peer, self._port = peer
+        self._hosts, self._port = peer
         self._frames = frames
         self._intake = intake
         self._reception = reception
@@ -276,7 +289,7 @@ class DatagramReader:
                 # An ICMP error of an earlier send, delivered here; media say themselves when they stop.
                 continue
             segment = self._note(ancillary) if ancillary else 0
-            if sender[0] != self._peer or self._port not in (None, sender[1]):
+            if sender[0] not in self._hosts or self._port not in (None, sender[1]):
                 self._reception.foreign += 1
             elif 0 < segment < size:
                 self._take_burst(bytes(view[start : start + size]), segment, sender)

@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from adapters.base import SourceKey
 from gateway.clock import Clock
@@ -26,6 +26,9 @@ from gateway.relay.protocol import (
     Event,
     EventsLost,
     MediaAlive,
+    MediaOffered,
+    OfferAnswered,
+    OfferRefused,
     ReaderLeft,
     RelayCounters,
     RelayEnded,
@@ -39,13 +42,23 @@ from gateway.relay.protocol import (
     WorkerLost,
     WorkerReady,
 )
-from gateway.relay.spec import RelaySpec
+from gateway.relay.spec import Invitation, RelaySpec
 from gateway.relay.view import RelaySnapshot, RelayView
 
 logger = logging.getLogger(__name__)
 
 STRAINED: Final = 0.8
 """Share of a core from which on a worker may read too slowly, and a camera on TCP sends no faster than we read."""
+
+
+class Caller(Protocol):
+    """Invites devices and takes leave of them."""
+
+    def offered(self, invitation: Invitation, offer: MediaOffered) -> None:
+        """Invite a device: a session waits for its media. The answer goes to `RelayManager.answer`."""
+
+    def ended(self, source_id: SourceKey) -> None:
+        """Take leave of the device of a source, if it was invited: its session is over."""
 
 
 class RelayManager:
@@ -76,6 +89,8 @@ class RelayManager:
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
         self._is_leaving = False
+        self.caller: Caller | None = None
+        "Invites devices; None where nobody does."
         self.lost_workers = 0
         "Processes that died or hung, and were replaced."
         self.moves = 0
@@ -232,6 +247,8 @@ class RelayManager:
                 self._inbox.put(event)
             case ReaderLeft():
                 self._note_reader(event)
+            case MediaOffered():
+                self._invite(event)
             case _:
                 event = self._while_moving(slot, event)
                 view = self._views.get(event.source_id)
@@ -240,6 +257,33 @@ class RelayManager:
                 if isinstance(event, RelayEnded) and not event.retryable and event.cause != "stopped":
                     slot.forget(event.source_id)
                 self._inbox.put(event)
+                if isinstance(event, RelayEnded):
+                    self._hang_up(event.source_id)
+
+    # -- invited devices ---------------------------------------------------------------------------
+
+    def answer(self, answer: OfferAnswered | OfferRefused) -> None:
+        """Tell a relay what became of its offer, or that the device ended the session; unknown ones are ignored."""
+        slot = self._placed.get(answer.source_id)
+        if slot is not None:
+            slot.answer(answer)
+
+    def _invite(self, offer: MediaOffered) -> None:
+        view = self._views.get(offer.source_id)
+        invitation = None if view is None else view.spec.invitation
+        if invitation is None:
+            return
+        if self.caller is None:
+            # Switched off, or its sources are left from when it was on.
+            self.answer(
+                OfferRefused(offer.source_id, offer.offer_id, "not_registered", "GB/T 28181 is switched off")
+            )
+            return
+        self.caller.offered(invitation, offer)
+
+    def _hang_up(self, source_id: SourceKey) -> None:
+        if self.caller is not None:
+            self.caller.ended(source_id)
 
     def _note_reader(self, event: ReaderLeft) -> None:
         view = self._views.get(event.source_id)
@@ -297,6 +341,7 @@ class RelayManager:
             for event in events:
                 view.take(event)
                 self._inbox.put(event)
+            self._hang_up(source_id)
 
     # -- moving ------------------------------------------------------------------------------------
 

@@ -15,7 +15,17 @@ from adapters.errors import AdapterError
 from gateway.clock import Clock
 from gateway.relay.handover import hand_over, make_pair
 from gateway.relay.placement import WorkerLoad
-from gateway.relay.protocol import Command, Counters, Event, ServeReader, Shutdown, StartRelay, StopRelay
+from gateway.relay.protocol import (
+    Command,
+    Counters,
+    Event,
+    OfferAnswered,
+    OfferRefused,
+    ServeReader,
+    Shutdown,
+    StartRelay,
+    StopRelay,
+)
 from gateway.relay.spec import RelaySpec
 from gateway.relay.wire import MAX_LINE, decode_event, encode
 from gateway.supervisor import Backoff, keep_running
@@ -86,6 +96,10 @@ class WorkerSlot:
     def serve(self, reader: ServeReader, connection: socket.socket) -> bool:
         """Give the present process a client to serve; return whether it was given it."""
         return self._way is not None and hand_over(self._way, reader, connection)
+
+    def answer(self, answer: OfferAnswered | OfferRefused) -> None:
+        """Tell the present process what became of an offer of its."""
+        self._send(answer)
 
     def count(self, event: Counters) -> None:
         """Take in what the present process counted."""

@@ -76,7 +76,32 @@ class ServeReader:
     "Base64 of what it sent since its admission, the admitted request first; no secret, for Digest sends none."
 
 
-Command = StartRelay | StopRelay | Shutdown | ServeReader
+@dataclass(frozen=True)
+class OfferAnswered:
+    """The device took the invitation; its media may come now."""
+
+    source_id: SourceKey
+    offer_id: int
+    hosts: tuple[str, ...]
+    "Addresses that its media may come from: as it answered, and where it is registered."
+    port: int
+    "As it answered, 0 where it named none: where we connect to, if we do."
+
+
+@dataclass(frozen=True)
+class OfferRefused:
+    """The device did not take the invitation, or ended the session that it had taken."""
+
+    source_id: SourceKey
+    offer_id: int
+    cause: str
+    "An adapter error's stable word: `refused`, `timeout`, `closed`, `not_registered`, `local_error` …"
+    detail: str
+    status: int = 0
+    "Of its answer, 0 where it gave none."
+
+
+Command = StartRelay | StopRelay | Shutdown | ServeReader | OfferAnswered | OfferRefused
 
 
 # Events: worker to control plane.
@@ -90,6 +115,19 @@ class RelayStateChanged:
     at: float
     at_utc: datetime
     state: RelayState
+
+
+@dataclass(frozen=True)
+class MediaOffered:
+    """A session is ready for the media of an invited device: it is to be invited now."""
+
+    source_id: SourceKey
+    at: float
+    at_utc: datetime
+    offer_id: int
+    "The worker's; an answer names it."
+    port: int
+    "Where its media are to come to; 0 where we shall connect."
 
 
 @dataclass(frozen=True)
@@ -394,4 +432,14 @@ SourceEvent = (
 )
 """Facts about one source."""
 
-Event = SourceEvent | Counters | MediaAlive | ReaderLeft | WorkerReady | WorkerLost | WorkerLog | EventsLost
+Event = (
+    SourceEvent
+    | MediaOffered
+    | Counters
+    | MediaAlive
+    | ReaderLeft
+    | WorkerReady
+    | WorkerLost
+    | WorkerLog
+    | EventsLost
+)

@@ -27,8 +27,8 @@ from gateway.relay.datagrams import DatagramOutlet
 from gateway.relay.fanout import Channels, Fanout, Stream
 from gateway.relay.outlet import Outlet, configure
 from gateway.relay.protocol import Event, ReaderLeft, ServeReader
+from gateway.relay.pull import Shared
 from gateway.relay.queue import SinkQueue
-from gateway.relay.session import Shared
 from gateway.relay.spec import RelaySpec
 
 logger = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.base import Credential, RtspTarget, SourceKey, Transport
+from catalog.model.plan import MediaWay
 
 _SOURCE_CODE: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 
@@ -54,6 +55,17 @@ class SinkSpec:
 
 
 @dataclass(frozen=True)
+class Invitation:
+    """How a source is asked for its media by SIP INVITE (GB/T 28181), which the control plane sends."""
+
+    device_id: str
+    channel_id: str
+    media: MediaWay
+    bind: str
+    "Our address that the media come to, or go from where we connect."
+
+
+@dataclass(frozen=True)
 class RelaySpec:
     """One relay. A change of anything in it is a new spec and a new session."""
 
@@ -61,6 +73,7 @@ class RelaySpec:
     source_code: str
     "The id under which the source goes out; the session name towards the superior."
     target: RtspTarget
+    "Where it is pulled from; of an invited device where it registered from."
     credential: Credential | None = None
     transport: Transport = Transport.TCP
     "How media are asked for first; 461 to TCP is answered by asking for UDP."
@@ -73,6 +86,8 @@ class RelaySpec:
     "Whether it runs because somebody asked for it; shown, nothing follows from it here."
     verify: float = 0.0
     "Seconds of video a verification pull needs, 0 for none."
+    invitation: Invitation | None = None
+    "Set where it is no RTSP server but a device that is invited."
     bounds: RelayBounds = field(default_factory=RelayBounds)
 
     def __post_init__(self) -> None:
@@ -80,3 +95,10 @@ class RelaySpec:
             raise ValueError("source code must be 1 to 64 letters, digits, '-', '_' or '.'")
         if self.verify < 0:
             raise ValueError("verify must not be negative")
+
+    @property
+    def origin(self) -> str:
+        """Return where it comes from, for logs; never with a credential."""
+        if self.invitation is None:
+            return self.target.url
+        return f"gb28181:{self.invitation.device_id}/{self.invitation.channel_id} at {self.target.peer}"

@@ -38,9 +38,7 @@ class PortPool:
         Raises:
             LocalResourcesExhausted: no pair was free, or no descriptor for it.
         """
-        while self._used and self._used[0][0] < now - QUARANTINE:
-            self._used.popleft()
-        quarantined = {port for _, port in self._used}
+        quarantined = self._quarantined(now)
         for _ in range(64):
             try:
                 pair = _bind_pair(address, quarantined, gro=self._gro)
@@ -49,6 +47,32 @@ class PortPool:
             if pair is not None:
                 return pair
         raise LocalResourcesExhausted("no pair of UDP ports is free")
+
+    def listen(self, address: str, now: float) -> socket.socket:
+        """Return a socket that listens for TCP connections, on a port that carried no other stream lately.
+
+        Raises:
+            LocalResourcesExhausted: none was free, or no descriptor for it.
+        """
+        quarantined = self._quarantined(now)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        for _ in range(64):
+            listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            try:
+                listening.bind((address, 0))
+                if listening.getsockname()[1] not in quarantined:
+                    listening.listen(4)
+                    return listening
+            except OSError as error:
+                listening.close()
+                raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
+            listening.close()
+        raise LocalResourcesExhausted("no TCP port is free")
+
+    def _quarantined(self, now: float) -> set[int]:
+        while self._used and self._used[0][0] < now - QUARANTINE:
+            self._used.popleft()
+        return {port for _, port in self._used}
 
     def retire(self, port: int, now: float) -> None:
         """Keep `port` (of RTP) out of use for `QUARANTINE` seconds."""
@@ -171,7 +195,7 @@ class UdpMedia:
             # The kernel then drops whatever comes from elsewhere.
             with contextlib.suppress(OSError):
                 sock.connect((self._peer, port))
-        reader = DatagramReader(sock, (self._peer, port), self._frames, intake, self._reception)
+        reader = DatagramReader(sock, (frozenset((self._peer,)), port), self._frames, intake, self._reception)
         tick.add(sock.fileno(), lambda: self._read(sock, reader, tick))
 
     def _read(self, sock: socket.socket, reader: DatagramReader, tick: ReadTick) -> None:

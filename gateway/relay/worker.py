@@ -33,6 +33,8 @@ from gateway.relay.pace import ReadTick
 from gateway.relay.protocol import (
     Counters,
     MediaAlive,
+    OfferAnswered,
+    OfferRefused,
     ReaderLeft,
     RelayState,
     ServeReader,
@@ -41,9 +43,10 @@ from gateway.relay.protocol import (
     StopRelay,
     WorkerReady,
 )
+from gateway.relay.pull import Shared
 from gateway.relay.reader import SharedBuffer
 from gateway.relay.served import NO_STREAM, ServedClient
-from gateway.relay.session import RelaySession, Shared
+from gateway.relay.session import RelaySession
 from gateway.relay.spec import RelaySpec
 from gateway.relay.udp import PortPool
 from gateway.relay.verification import Decoder
@@ -74,6 +77,7 @@ class Relay:
         self.totals = Totals(spec)
         self.fanout = Fanout(spec.bounds.gop_bytes)
         self.task: asyncio.Task[None] | None = None
+        self._session: RelaySession | None = None
         self._shared = shared
         self._clock = clock
         self._reporter = Reporter(spec.source_id, clock, link.send)
@@ -89,7 +93,7 @@ class Relay:
             await asyncio.wait((previous,))
         try:
             await keep_running(
-                f"relay of {self.spec.source_code} from {self.spec.target.url}",
+                f"relay of {self.spec.source_code} from {self.spec.origin}",
                 self._run_once,
                 clock=self._clock,
                 backoff=Backoff.between(self.spec.bounds.reconnect_first, self.spec.bounds.reconnect_longest),
@@ -99,7 +103,17 @@ class Relay:
             self._reporter.enter(RelayState.ENDED)
 
     async def _run_once(self) -> None:
-        await RelaySession(self.spec, self._shared, self.totals, self.fanout, self._reporter).run()
+        session = RelaySession(self.spec, self._shared, self.totals, self.fanout, self._reporter)
+        self._session = session
+        try:
+            await session.run()
+        finally:
+            self._session = None
+
+    def answer(self, answer: OfferAnswered | OfferRefused) -> None:
+        """Take in what became of the invitation that the present session waits for."""
+        if self._session is not None:
+            self._session.answer(answer)
 
 
 class Worker:
@@ -115,7 +129,7 @@ class Worker:
         self._clock = clock
         self._relays: dict[SourceKey, Relay] = {}
         self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
-        self._shared = Shared(SharedBuffer(), PortPool(), ReadTick(), Decoder())
+        self._shared = Shared(SharedBuffer(), SharedBuffer(), PortPool(), ReadTick(), Decoder())
 
     async def run(self, commands: asyncio.StreamReader, way: socket.socket) -> None:
         """Obey commands until `Shutdown` or the end of the connection; serve whoever comes over `way`."""
@@ -147,6 +161,10 @@ class Worker:
                 case StopRelay(source_id, reason):
                     logger.info("source %s: stopped: %s", source_id, reason, extra={"action": "relay_stop"})
                     self._stop(source_id)
+                case OfferAnswered() | OfferRefused() as answer:
+                    invited = self._relays.get(answer.source_id)
+                    if invited is not None:
+                        invited.answer(answer)
                 case Shutdown():
                     return
                 case ServeReader():
