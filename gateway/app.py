@@ -38,6 +38,7 @@ from gateway.enrolment.ports import PullRules
 from gateway.enrolment.service import Enrolment, Outside
 from gateway.enrolment.specs import SpecBuilder
 from gateway.gb28181 import service as gb_service
+from gateway.gb28181.calls import Calls
 from gateway.gb28181.service import DeviceService
 from gateway.interfaces import LinuxKernel
 from gateway.liveness import Liveness, LivenessRules
@@ -143,7 +144,7 @@ class Gateway:
 
     async def _run_all(self, relays: RelayManager, onvif_clients: OnvifClients, stop: asyncio.Event) -> None:
         config = self._config
-        specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media)
+        specs = SpecBuilder(self._vault, _bounds(config), config.status.verify_media, config.gb28181.host)
         paths = OwnPaths(self._clock, LinuxKernel())
         enrolment = Enrolment(
             Outside(self._database, relays, self._status, self._clock, paths),
@@ -240,7 +241,9 @@ class Gateway:
         if config.onvif.enabled:
             works |= onvif.works()
         if config.gb28181.enabled:
-            works |= gb_devices.works()
+            calls = Calls(gb_devices.superior, relays.answer, config.gb28181.media_host)
+            relays.caller = calls
+            works |= gb_devices.works() | {"gb28181 calls": calls.run}
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)

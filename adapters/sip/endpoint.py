@@ -151,6 +151,11 @@ class SipEndpoint:
         """Return the Via of a request of ours."""
         return f"SIP/2.0/{way.transport.upper()} {self.address(way)};rport;branch={branch}"
 
+    @staticmethod
+    def new_branch() -> str:
+        """Return a branch that nobody used."""
+        return MAGIC_COOKIE + secrets.token_hex(10)
+
     def address(self, way: Way) -> str:
         """Return `host:port` under which the peer reaches us."""
         if way.transport == "tcp":
@@ -197,7 +202,7 @@ class SipEndpoint:
             PeerClosed: the connection ended, or this endpoint was closed.
             LocalResourcesExhausted: too many requests are under way.
         """
-        branch = MAGIC_COOKIE + secrets.token_hex(10)
+        branch = self.new_branch()
         message = make(self.via(way, branch))
         queue: asyncio.Queue[Response | AdapterError] = asyncio.Queue()
         try:
@@ -227,8 +232,7 @@ class SipEndpoint:
             pair for pair in invite.headers if pair[0] in ("Via", "From", "To", "Call-ID", "Max-Forwards")
         ]
         headers = (*kept, ("CSeq", f"{invite.cseq[0]} CANCEL"))
-        self._transactions.send(request("CANCEL", invite.uri, headers), way)
-        self._pump()
+        self.send(request("CANCEL", invite.uri, headers), way)
 
     def respond(
         self,
@@ -242,6 +246,11 @@ class SipEndpoint:
         answer = response(incoming.request, status, reason, headers, body, tag=secrets.token_hex(5))
         with contextlib.suppress(KeyError):
             self._transactions.respond(incoming, answer, self._loop.time())
+        self._pump()
+
+    def send(self, message: Request, way: Way) -> None:
+        """Send a request whose answer nobody waits for."""
+        self._transactions.send(message, way)
         self._pump()
 
     def acknowledge(self, message: Request, way: Way, answer: Response) -> None:

@@ -1,14 +1,18 @@
 """Builds what a relay worker is asked to do. The one place where a stored credential is unlocked for a pull."""
 
+import re
 from dataclasses import dataclass, replace
+from typing import Final
 
 from adapters.base import RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.credentials import Vault
-from catalog.model.plan import EndpointPlan, RelayMode, SourcePlan
+from catalog.model.plan import EndpointPlan, MediaWay, RelayMode, SourcePlan
 from catalog.model.sighting import Protocol
 from catalog.sinks import Sink
-from gateway.relay.spec import RelayBounds, RelaySpec, SinkSpec
+from gateway.relay.spec import Invitation, RelayBounds, RelaySpec, SinkSpec
 from gateway.unlocking import unlock
+
+_INVITED: Final = re.compile(r"/([0-9]{20})/([0-9]{2,20})\?media=(udp|tcp_passive|tcp_active)")
 
 PullKey = tuple[object, ...]
 """Equal for two pulls that would be asked for the same thing; holds no secret."""
@@ -26,6 +30,8 @@ class SpecBuilder:
     bounds: RelayBounds
     verify_media: float = 10.0
     "Seconds of video a verification pull needs."
+    media_address: str = "127.0.0.1"
+    "Our address that the media of invited devices come to."
 
     def build(
         self, plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None, *, verify: bool
@@ -49,6 +55,7 @@ class SpecBuilder:
             sink=None if sink is None else self._sink(sink, plan.code),
             on_demand=plan.relay_mode is RelayMode.ON_DEMAND,
             verify=self.verify_media if verify else 0.0,
+            invitation=invitation_of(endpoint, self.media_address),
             bounds=self.bounds,
         )
 
@@ -71,6 +78,20 @@ def target_of(endpoint: EndpointPlan) -> RtspTarget:
     """Return where `endpoint` leads, without any credential."""
     tls = TlsPolicy(pin_sha256=endpoint.tls_pin_sha256) if endpoint.protocol is Protocol.RTSPS else None
     return RtspTarget(endpoint.host, endpoint.port, endpoint.path, tls)
+
+
+def invitation_of(endpoint: EndpointPlan, address: str) -> Invitation | None:
+    """Return how a GB/T 28181 device is invited, None for an endpoint of another protocol.
+
+    Raises:
+        ValueError: its path is not `/<device>/<channel>?media=<way>`.
+    """
+    if endpoint.protocol is not Protocol.GB28181:
+        return None
+    match = _INVITED.fullmatch(endpoint.path)
+    if match is None:
+        raise ValueError(f"endpoint {endpoint.endpoint_id}: {endpoint.path!r} names no device and channel")
+    return Invitation(match[1], match[2], MediaWay(match[3]), address)
 
 
 def pull_key(plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None) -> PullKey:

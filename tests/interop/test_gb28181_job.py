@@ -1,0 +1,65 @@
+"""Devices that are given only our address, our id and their password show up by themselves, as a user runs it."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from adapters.simulator.gb_device import GbQuirk, VirtualChannel, VirtualGbDevice
+from adapters.simulator.ps_mux import PsQuirk
+from tests.gateway_process import RollLine, code_of, free_port, installation, prepare
+from tests.gb_devices import OWN_ID, add_device, running, secret, settings
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(150)]
+
+RECORDER = "99010000001180000001"
+ONE, TWO = code_of(1), code_of(2)
+
+
+def recorder(port: int, **more: object) -> VirtualGbDevice:
+    return VirtualGbDevice(  # type: ignore[arg-type]
+        RECORDER,
+        secret(),
+        OWN_ID,
+        ("127.0.0.1", port),
+        (VirtualChannel(ONE, "东门"), VirtualChannel(TWO, "西门", codec="H265")),
+        keepalive=2.0,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("media", "transport", "quirks", "ps_quirks"),
+    [
+        ("tcp_passive", "udp", (), ()),
+        ("tcp_active", "tcp", (GbQuirk.OWN_SSRC, GbQuirk.BARE_AMPERSAND), (PsQuirk.NO_MAP,)),
+        ("udp", "udp", (GbQuirk.NO_SSRC, GbQuirk.CONTENT_LENGTH_ZERO), (PsQuirk.PACK_WITHOUT_BODY,)),
+    ],
+)
+async def test_a_recorder_shows_up_and_gives_its_pictures(
+    tmp_path: Path,
+    media: str,
+    transport: str,
+    quirks: tuple[GbQuirk, ...],
+    ps_quirks: tuple[PsQuirk, ...],
+) -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
+        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
+        await add_device(muster, RECORDER, media=media)
+        await muster.start()
+        devices = await stack.enter_async_context(
+            running(
+                [recorder(port, transport=transport, quirks=frozenset(quirks), ps_quirks=frozenset(ps_quirks))]
+            )
+        )
+        await muster.wait_shown(ONE, "online", within=40)
+        await muster.wait_shown(TWO, "online", within=20)
+        assert "东门" in await muster.run("gb28181", "show", RECORDER)
+        assert devices[RECORDER].calls == 2
+        await devices.kill(RECORDER)
+        await muster.wait_shown(ONE, "offline", within=30)
+        await muster.wait_shown(TWO, "offline", within=10)
+        assert (await muster.source(ONE))["status"]["offline_since"] is not None
+        assert secret().reveal() not in muster.log
