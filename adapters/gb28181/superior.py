@@ -354,14 +354,15 @@ class Superior:
 
     # -- what we ask -----------------------------------------------------------------------------------------------
 
-    async def check(self, device_id: str) -> None:
-        """Ask a registered device whether it is there, by OPTIONS; whatever it answers, it is.
+    async def check(self, device_id: str, *, within: float = ANSWER) -> None:
+        """Ask a registered device whether it is there, by OPTIONS; whatever it answers in time, it is.
 
         Raises:
             PeerTimeout, PeerClosed: it did not answer, or is not registered.
         """
         presence = self._reachable(device_id)
-        await self._send(Draft("OPTIONS", device_id, (("Accept", CONTENT_TYPE),)), presence)
+        draft = Draft("OPTIONS", device_id, (("Accept", CONTENT_TYPE),))
+        await self._send(draft, presence, within)
         presence.last_seen = asyncio.get_running_loop().time()
 
     async def query(
@@ -466,9 +467,9 @@ class Superior:
                 f"refused: {answer.status} {answer.reason}"[:200], peer=device_id, status=answer.status
             )
 
-    async def _send(self, draft: Draft, presence: Presence) -> Response:
+    async def _send(self, draft: Draft, presence: Presence, within: float = ANSWER) -> Response:
         return await self.endpoint.request(
-            presence.way, lambda via: self.new_request(draft, presence, via), within=ANSWER
+            presence.way, lambda via: self.new_request(draft, presence, via), within=within
         )
 
     def new_request(self, draft: Draft, presence: Presence, via: str) -> Request:

@@ -237,7 +237,8 @@ class Transactions:
         return Incoming(message, way, key)
 
     def _serve(self, key: tuple[str, ...], way: Way, now: float) -> None:
-        self._expire(now)
+        # A little late, so that the timer of an unacknowledged 2xx comes first.
+        self._expire(now - T1)
         if len(self._servers) >= self._max_served:
             self._servers.popitem(last=False)
             self.forgotten += 1
@@ -324,13 +325,13 @@ class Transactions:
 
     def handle_timers(self, now: float) -> list[Event]:
         """Retransmit and give up what is due."""
-        self._expire(now)
         events: list[Event] = []
         while self._timers and self._timers[0][0] <= now:
             due, _, key = heapq.heappop(self._timers)
             event = self._client_due(key, now) if isinstance(key, str) else self._server_due(key, due, now)
             if event is not None:
                 events.append(event)
+        self._expire(now)
         return events
 
     def _client_due(self, branch: str, now: float) -> Event | None:

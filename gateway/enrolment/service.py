@@ -15,6 +15,7 @@ from catalog.errors import CatalogError
 from catalog.model.network import Authorisation, AuthorisedNetworks
 from catalog.model.plan import SourcePlan
 from catalog.model.profile import LocationJudgement, Unattested, judge_location
+from catalog.model.sighting import Protocol as Speech
 from catalog.networks import list_networks
 from catalog.profiles.load import ProfileError, effective_profile
 from catalog.sinks import Sink, list_sinks
@@ -63,11 +64,9 @@ class Paths(Protocol):
 
     def is_lost(self, host: str) -> bool:
         """Tell whether the interface by which this address was reached is down or gone."""
-        ...
 
     def lost(self) -> frozenset[str]:
         """Return the names of the lost interfaces."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -145,6 +144,9 @@ class Enrolment:
             return None
         now = self._clock.now()
         networks = self._pulls.conditions.networks
+        if pull.session is not None and pull.session.endpoint.protocol is Speech.GB28181:
+            # Its device is asked over its registration; that port speaks no RTSP, and its silence says nothing.
+            return None
         if pull.session is not None and networks.covers(pull.session.endpoint.host, now) is not None:
             return target_of(pull.session.endpoint)
         endpoint = contactable(pull.plan, pull.judgement, networks, now)

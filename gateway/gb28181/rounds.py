@@ -62,6 +62,7 @@ class RoundRules:
 
     probe_interval: float
     "Silence after which a device is asked whether it is there."
+    probe_timeout: float
     catalog_interval: float
     concurrency: int
     "Devices asked for their catalog at once."
@@ -132,7 +133,7 @@ class Rounds:
 
     async def _ask_whether(self, device_id: str) -> None:
         try:
-            await self._superior.check(device_id)
+            await self._superior.check(device_id, within=self._rules.probe_timeout)
         except AdapterError as error:
             self._standing.missed(device_id, self._around.clock.monotonic(), error.cause)
         else:

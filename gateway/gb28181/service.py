@@ -93,7 +93,13 @@ class DeviceService:
             self.superior,
             self._standing,
             self._event,
-            RoundRules(config.status.probe_interval, gb.catalog_interval, gb.concurrency, gb.clock_tolerance),
+            RoundRules(
+                config.status.probe_interval,
+                config.status.probe_timeout,
+                gb.catalog_interval,
+                gb.concurrency,
+                gb.clock_tolerance,
+            ),
         )
         self._changed = asyncio.Event()
         self._is_loaded = False

@@ -51,7 +51,11 @@ async def test_a_recorder_shows_up_and_gives_its_pictures(
         await muster.start()
         devices = await stack.enter_async_context(
             running(
-                [recorder(port, transport=transport, quirks=frozenset(quirks), ps_quirks=frozenset(ps_quirks))]
+                [
+                    recorder(
+                        port, transport=transport, quirks=frozenset(quirks), ps_quirks=frozenset(ps_quirks)
+                    )
+                ]
             )
         )
         await muster.wait_shown(ONE, "online", within=40)
@@ -61,5 +65,4 @@ async def test_a_recorder_shows_up_and_gives_its_pictures(
         await devices.kill(RECORDER)
         await muster.wait_shown(ONE, "offline", within=30)
         await muster.wait_shown(TWO, "offline", within=10)
-        assert (await muster.source(ONE))["status"]["offline_since"] is not None
         assert secret().reveal() not in muster.log
