@@ -42,6 +42,18 @@ class DeviceRefused(CatalogError):
     cause = "device_refused"
 
 
+class DeviceUnknown(DeviceRefused):
+    """Raised when there is no such device at this gateway, or nobody of that code in quarantine."""
+
+    cause = "device_unknown"
+
+
+class DeviceExists(DeviceRefused):
+    """Raised when a device has an account already."""
+
+    cause = "device_exists"
+
+
 class GbEventKind(StrEnum):
     """A dated fact that a device told or showed."""
 
@@ -230,7 +242,7 @@ async def add_device(
     """Make the account of a device; what of it stands in quarantine is settled by that.
 
     Raises:
-        DeviceRefused: there is one already.
+        DeviceExists: there is one already.
         DatabaseAway: not made, or not known to be made; making it again tells.
     """
     ref = CREDENTIAL_PREFIX + new.device_id
@@ -241,9 +253,7 @@ async def add_device(
             "gb_device_add", new.device_id, gateway_id, new.name, credential_id, new.media.value, at, by
         )
         if made is None:
-            raise DeviceRefused(
-                f"device {new.device_id} has an account already; `gb28181 password` changes it"
-            )
+            raise DeviceExists(f"device {new.device_id} has an account already; its password can be changed")
         await transaction.execute("gb_stranger_accept", new.device_id)
     logger.info("device %s may register", new.device_id, extra={"action": "gb28181_added", "person": by})
 
@@ -284,7 +294,7 @@ async def change_device(
     """Change name or way of the media of a device; None leaves as it is.
 
     Raises:
-        DeviceRefused: there is no such account.
+        DeviceUnknown: there is no such account.
     """
     async with database.transaction() as transaction:
         changed = await transaction.fetchval(
@@ -299,7 +309,7 @@ async def remove_device(database: Database, gateway_id: str, device_id: str, *, 
     """Remove the account of a device, its password, and the ways over it; its sources stay on the roll.
 
     Raises:
-        DeviceRefused: there is no such account.
+        DeviceUnknown: there is no such account.
     """
     async with database.transaction() as transaction:
         credential_id = await transaction.fetchval("gb_device_remove", device_id, gateway_id)
@@ -310,8 +320,8 @@ async def remove_device(database: Database, gateway_id: str, device_id: str, *, 
     logger.info("device %s was removed", device_id, extra={"action": "gb28181_removed", "person": by})
 
 
-def _unknown(device_id: str) -> DeviceRefused:
-    return DeviceRefused(f"there is no device {device_id} at this gateway; `gb28181 list` shows them")
+def _unknown(device_id: str) -> DeviceUnknown:
+    return DeviceUnknown(f"there is no device {device_id} at this gateway; `gb28181 list` shows them")
 
 
 async def devices(database: Database, gateway_id: str) -> list[GbDevice]:
@@ -323,7 +333,7 @@ async def device(database: Database, gateway_id: str, device_id: str) -> GbDevic
     """Return one account.
 
     Raises:
-        DeviceRefused: there is none.
+        DeviceUnknown: there is none.
     """
     rows = await database.fetch("gb_devices", gateway_id, device_id)
     if not rows:
@@ -510,10 +520,10 @@ async def refuse_stranger(database: Database, device_id: str, *, by: str, at: da
     """Decide that a stranger stays outside.
 
     Raises:
-        DeviceRefused: there is no such one in quarantine.
+        DeviceUnknown: there is no such one in quarantine.
     """
     if await database.fetchval("gb_stranger_refuse", device_id, at, by) is None:
-        raise DeviceRefused(f"{device_id} is not in quarantine")
+        raise DeviceUnknown(f"{device_id} is not in quarantine")
     logger.info("%s stays outside", device_id, extra={"action": "gb28181_refused", "person": by})
 
 

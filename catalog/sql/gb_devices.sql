@@ -179,7 +179,9 @@ SELECT t.device_id, t.transport, t.host, t.port, t.why, t.agent, t.times, $8::ti
     AS t(device_id, transport, host, port, why, agent, times)
  WHERE (SELECT count(*) FROM gb_stranger) < $9 OR EXISTS (SELECT FROM gb_stranger o WHERE o.device_id = t.device_id)
 ON CONFLICT (device_id) DO UPDATE
-   SET transport = excluded.transport, host = excluded.host, port = excluded.port, why = excluded.why,
+   SET transport = excluded.transport, host = excluded.host, port = excluded.port,
+       -- That it came too often says less than what was wrong with it before.
+       why = CASE WHEN excluded.why IN ('too_many_failures', 'busy') THEN s.why ELSE excluded.why END,
        user_agent = excluded.user_agent, times = s.times + excluded.times, last_at = excluded.last_at;
 
 -- name: gb_strangers

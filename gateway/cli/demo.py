@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +21,23 @@ from rich.console import Console
 
 from adapters.simulator.camera import Fault
 from adapters.simulator.fleet import Fleet
+from adapters.simulator.gb_device import GbDevice, clip_maker
 from adapters.simulator.platform import VirtualPlatform
 from catalog.model.secret import Secret
-from gateway.cli.demo_story import ACTORS, FAULT_OF, INTERFACE, TIMELINE, USERNAME, Actor, camera_of, roll
+from gateway.cli.demo_story import (
+    ACTORS,
+    FAULT_OF,
+    INTERFACE,
+    OWN_ID,
+    RECORDER,
+    STRANGER,
+    TIMELINE,
+    USERNAME,
+    Actor,
+    camera_of,
+    recorder_of,
+    roll,
+)
 from gateway.cli.trial import TrialFailed, leaves, only_one, write_private
 from gateway.cli.trial_child import Child, ChildFailed, end_leftovers, environ_of_child, keep_child
 from gateway.cli.trial_report import Api, NotAnswering
@@ -30,6 +45,7 @@ from gateway.cli.trial_report import Api, NotAnswering
 PAGE_PORT: Final = 8088
 PLATFORM_PORT: Final = 18590
 PLATFORM_PAGE_PORT: Final = 18591
+SIP_PORT: Final = 18560
 PERSON: Final = "demo operator"
 READY_WITHIN: Final = 60.0
 LOOK_EVERY: Final = 0.5
@@ -68,6 +84,13 @@ workers = 1
 media_timeout = 3
 reconnect_first = 0.5
 reconnect_longest = 2
+
+[gb28181]
+enabled = true
+id = "{own_id}"
+udp_port = {sip_port}
+tcp_port = {sip_port}
+catalog_interval = 10
 
 [onvif]
 interfaces = ["{interface}"]
@@ -119,6 +142,10 @@ class Demo:
                     group.create_task(keep_child(muster, started=_nothing, ended=self._ended), name="muster"),
                     group.create_task(platform.run(), name="platform"),
                     group.create_task(self._play(fleet), name="play"),
+                    *(
+                        group.create_task(each.run(), name=each.device.device_id)
+                        for each in self._recorders()
+                    ),
                 ]
                 await self._stopped.wait()
                 self._say("结束 ending")
@@ -134,14 +161,27 @@ class Demo:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        write_private(self._config, SETTINGS.format(port=PAGE_PORT, interface=INTERFACE), replace=True)
+        write_private(
+            self._config,
+            SETTINGS.format(port=PAGE_PORT, interface=INTERFACE, own_id=OWN_ID, sip_port=SIP_PORT),
+            replace=True,
+        )
+
+    def _recorders(self) -> list[GbDevice]:
+        """Return the recorder of the roll and one that nobody knows."""
+        known = recorder_of(self._password, SIP_PORT)
+        pictures = clip_maker()
+        return [
+            GbDevice(known, pictures),
+            GbDevice(replace(known, device_id=STRANGER, host="127.0.30.21"), pictures),
+        ]
 
     def _welcome(self) -> None:
         self._say(
-            "望湖区：一个虚构的区，十路应接入的视频。全部在本机回环地址上；计时已缩短（默认 60 秒一次探测）。"
+            "望湖区：一个虚构的区，十二路应接入的视频。全部在本机回环地址上；计时已缩短（默认 60 秒一次探测）。"
         )
         self._say(
-            "A made-up district with ten sources that must connect, all on loopback; timers are shortened."
+            "A made-up district with twelve sources that must connect, all on loopback; timers are shortened."
         )
         for actor in ACTORS:
             zh, en = actor.tells
@@ -167,6 +207,8 @@ class Demo:
             await self._call(
                 "PUT", f"/api/v1/credentials/{ref}", json={"username": USERNAME, "password": password}
             )
+        device = {"device_id": RECORDER, "password": self._password.reveal(), "name": "望湖剧院录像机"}
+        await self._call("POST", "/api/v1/gb28181/devices", json=device)
         sink = {"name": "central", "host": "127.0.0.1", "port": PLATFORM_PORT, "path_prefix": "/muster/"}
         await self._call("POST", "/api/v1/sinks", json=sink)
         await self._call(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.simulator.camera import Asks, Fault, VirtualCamera
+from adapters.simulator.gb_device import VirtualChannel, VirtualGbDevice
 from catalog.model.secret import Secret
 
 DISTRICT: Final = "990103"
@@ -14,6 +15,11 @@ DISTRICT: Final = "990103"
 OVERDUE: Final = "2026-06-30"
 IN_TIME: Final = "2027-12-31"
 INTERFACE: Final = "127.0.0.1"
+OWN_ID: Final = f"{DISTRICT}00002000000001"
+"""Muster's own code in GB/T 28181."""
+RECORDER: Final = f"{DISTRICT}00001180000001"
+STRANGER: Final = f"{DISTRICT}00001180000099"
+"""A recorder that nobody told Muster of."""
 USERNAME: Final = "admin"
 
 _HEADINGS: Final = (
@@ -29,7 +35,7 @@ class Actor:
     number: int
     site: str
     role: str
-    "`online`, `leaves`, `clock`, `frozen`, `password`, `absent` or `stranger`."
+    "`online`, `leaves`, `clock`, `frozen`, `password`, `absent`, `recorder` or `stranger`."
     tells: tuple[str, str]
     "What the onlooker is told, Chinese and English."
     due_on: str = OVERDUE
@@ -48,8 +54,13 @@ class Actor:
 
     @property
     def is_camera(self) -> bool:
-        """Tell whether a virtual camera plays it."""
-        return self.role != "absent"
+        """Tell whether a virtual camera plays it that announces itself by ONVIF."""
+        return self.role not in ("absent", "recorder")
+
+    @property
+    def is_channel(self) -> bool:
+        """Tell whether it is a channel of the recorder that registers."""
+        return self.role == "recorder"
 
     @property
     def is_on_roll(self) -> bool:
@@ -75,6 +86,19 @@ ACTORS: Final = (
     Actor(8, "望湖体育馆", "absent", ("没有设备，已逾期", "no device, overdue")),
     Actor(9, "望湖博物馆", "absent", ("没有设备，已逾期", "no device, overdue")),
     Actor(10, "望湖码头", "absent", ("没有设备，尚未到期", "no device, not yet due"), due_on=IN_TIME),
+    Actor(
+        11,
+        "望湖剧院",
+        "recorder",
+        ("录像机按 GB/T 28181 自行注册", "its recorder registers by itself (GB/T 28181)"),
+    ),
+    Actor(
+        12,
+        "望湖书店",
+        "recorder",
+        ("同一录像机的另一通道，H.265", "another channel of the same recorder, H.265"),
+        codec="H265",
+    ),
     Actor(99, "", "stranger", ("不在名册上：进入隔离区", "not on the roll: goes to quarantine")),
 )
 
@@ -105,15 +129,16 @@ def roll() -> bytes:
                         actor.code,
                     ),
                     *(
-                        actor.host,
+                        # A channel of a recorder is known by its code alone.
+                        "" if actor.is_channel else actor.host,
                         "",
                         "",
                         "",
-                        serial_of(actor),
-                        ref_of(actor),
+                        "" if actor.is_channel else serial_of(actor),
+                        "" if actor.is_channel else ref_of(actor),
                         actor.due_on,
                         "WX-21.2",
-                        "yes",
+                        "" if actor.is_channel else "yes",
                     ),
                 )
             )
@@ -145,6 +170,16 @@ def camera_of(actor: Actor, password: Secret) -> VirtualCamera:
         mac=f"02:00:00:00:30:{actor.number:02x}",
         has_media2=actor.number % 2 == 0,
         codec=actor.codec,
+    )
+
+
+def recorder_of(password: Secret, port: int) -> VirtualGbDevice:
+    """Return the recorder that registers with Muster at `port` of loopback, with its channels."""
+    channels = tuple(
+        VirtualChannel(actor.code, actor.site, codec=actor.codec) for actor in ACTORS if actor.is_channel
+    )
+    return VirtualGbDevice(
+        RECORDER, password, OWN_ID, ("127.0.0.1", port), channels, host="127.0.30.20", keepalive=1.0
     )
 
 

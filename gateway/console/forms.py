@@ -6,16 +6,19 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from catalog.errors import CatalogError, DatabaseAway
 from catalog.model.network import NetworkRefused
+from catalog.model.plan import MediaWay
+from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
-from gateway.api import verbs
+from gateway.api import gb_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
+from gateway.api.gb_schemas import GbDeviceBody
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
 from gateway.api.receiving import in_time
@@ -188,12 +191,39 @@ async def _remake(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=said)
 
 
+async def _add_device(acting: Acting, form: Form, language: str) -> Notice:
+    try:
+        body = GbDeviceBody(
+            device_id=form.text("device_id"),
+            password=SecretStr(form.text("password")),
+            name=form.text("name"),
+            media=MediaWay(form.text("media") or MediaWay.TCP_PASSIVE.value),
+        )
+    except ValidationError as error:
+        raise invalid(error) from error
+    await gb_acts.add_device(acting, body, Secret(body.password.get_secret_value()))
+    return Notice(is_good=True, text=f"{text('done.add_device', language)}: {body.device_id}")
+
+
+async def _remove_device(acting: Acting, form: Form, language: str) -> Notice:
+    await gb_acts.remove_device(acting, form.text("device_id"))
+    return Notice(is_good=True, text=f"{text('done.remove_device', language)}: {form.text('device_id')}")
+
+
+async def _refuse_device(acting: Acting, form: Form, language: str) -> Notice:
+    await gb_acts.refuse_device(acting, form.text("device_id"))
+    return Notice(is_good=True, text=f"{text('done.refuse_device', language)}: {form.text('device_id')}")
+
+
 Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
 
 VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "confirm": (_confirm, "/sightings"),
     "accept": (_accept, "/sightings"),
     "refuse": (_refuse, "/sightings"),
+    "add_device": (_add_device, "/devices"),
+    "remove_device": (_remove_device, "/devices"),
+    "refuse_device": (_refuse_device, "/devices"),
     "authorise": (_authorise, "/networks"),
     "revoke": (_revoke, "/networks"),
     "sweep": (_sweep, "/networks"),

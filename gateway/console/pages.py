@@ -13,7 +13,16 @@ from pydantic import BaseModel, ValidationError
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
-from gateway.api import acting, case_reads, discovery_acts, onvif_acts, reads, report_reads, stored_reports
+from gateway.api import (
+    acting,
+    case_reads,
+    discovery_acts,
+    gb_acts,
+    onvif_acts,
+    reads,
+    report_reads,
+    stored_reports,
+)
 from gateway.api.dispatch import (
     HAS_SESSION,
     PRINCIPAL,
@@ -51,6 +60,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         discovery_acts.registry,
         acting.registry,
         onvif_acts.registry,
+        gb_acts.registry,
     )
     for operation in registry.operations
 }
@@ -99,6 +109,13 @@ PAGES: Final = (
         {"detail": ("get_source", {}), "history": ("get_history", {}), "onvif": ("get_onvif", {})},
         "history",
     ),
+    Page(
+        "/devices",
+        "devices.html",
+        "devices",
+        {"page": ("list_gb_devices", {}), "quarantine": ("list_gb_quarantine", {})},
+    ),
+    Page("/devices/{device_id}", "device.html", "device", {"page": ("get_gb_device", {})}),
     Page("/sightings", "sightings.html", "sightings", {"page": ("list_sightings", {})}, "page"),
     Page("/relays", "relays.html", "relays", {"page": ("list_relays", {})}, "page"),
     Page(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from adapters.gb28181.registration import Refused
+from adapters.gb28181.registration import Refusal, Refused
 from catalog.database import Database
 from catalog.errors import ConstraintViolated, DatabaseAway, QueryFailed
 from catalog.gb_devices import (
@@ -70,9 +70,12 @@ class DeviceJournal:
         code = refused.device_id or "?"
         before = self._strangers.pop(code, None)
         times = 1 if before is None else before.times + 1
+        # That it came too often says less than what was wrong with it before.
+        is_throttled = refused.why in (Refusal.TOO_MANY_FAILURES, Refusal.BUSY)
+        why = before.why if before is not None and is_throttled else refused.why.value
         way = refused.way
         self._strangers[code] = Stranger(
-            code, way.transport, way.host, way.port, refused.why.value, refused.user_agent, times
+            code, way.transport, way.host, way.port, why, refused.user_agent, times
         )
         if len(self._strangers) > MAX_STRANGERS:
             self._strangers.popitem(last=False)
