@@ -194,7 +194,8 @@ class PsDemuxer:
         if len(held) - at < 8:
             return -1
         self._open_stream = 0
-        if self._picture and (self._picture_pts is None or self._stamp(at) != self._picture_timestamp):
+        if self._picture and self._picture_pts is None:
+            # Where pictures bear times, a new time ends one: some writers spread a picture over several packs.
             self._end_picture()
         if held[at + 4 : at + 7] == b"\0\0\1":
             self.oddities[Oddity.PACK_WITHOUT_BODY] += 1
@@ -314,16 +315,32 @@ def _map_bounds(body: bytes) -> tuple[int, int]:
 
 
 def _header(held: bytearray, at: int, end: int) -> tuple[int | None, int]:
-    """Return PTS and beginning of the payload of the packet at `at` (2.4.3.6)."""
+    """Return PTS and beginning of the payload of the packet at `at` (2.4.3.6; ISO/IEC 11172-1, 2.4.3.3)."""
     if held[at + 6] >> 6 != 2:
-        # MPEG-1, or no header at all: the payload begins at once.
-        return None, at + 6
+        return _old_header(held, at + 6, end)
     begin = min(at + 9 + held[at + 8], end)
     if held[at + 7] & 0x80 and begin - at >= 14:
-        p = held[at + 9 : at + 14]
-        pts = (p[0] >> 1 & 7) << 30 | p[1] << 22 | (p[2] >> 1) << 15 | p[3] << 7 | p[4] >> 1
-        return pts, begin
+        return _stamp(held, at + 9), begin
     return None, begin
+
+
+def _old_header(held: bytearray, at: int, end: int) -> tuple[int | None, int]:
+    """Read the header of a packet of MPEG-1: stuffing, the size of a buffer, times."""
+    while at < end and held[at] == 0xFF:
+        at += 1
+    if at + 1 < end and held[at] >> 6 == 1:
+        at += 2
+    if at >= end:
+        return None, end
+    kind = held[at] >> 4
+    if kind in (2, 3) and at + 5 <= end:
+        return _stamp(held, at), min(at + (5 if kind == 2 else 10), end)
+    return None, at + 1 if held[at] == 0x0F else at
+
+
+def _stamp(held: bytearray, at: int) -> int:
+    p = held[at : at + 5]
+    return (p[0] >> 1 & 7) << 30 | p[1] << 22 | (p[2] >> 1) << 15 | p[3] << 7 | p[4] >> 1
 
 
 _H265_FIRST: Final = frozenset({0x40, 0x42, 0x44, 0x26, 0x28, 0x2A, 0x02, 0x4E})
