@@ -22,6 +22,8 @@ _FIRST_LAYER: Final = 0xB9
 _SEPARATOR: Final = re.compile(rb"\x00\x00\x01[\xb9-\xff]")
 _PACK_CODE: Final = b"\x00\x00\x01\xba"
 _MAX_MAP: Final = 1_024
+_HEAD: Final = 32
+"""Bytes of a packet in which its time stands, whatever stuffs its header."""
 
 
 class Oddity(StrEnum):
@@ -245,6 +247,9 @@ class PsDemuxer:
             return -1
         length = held[at + 4] << 8 | held[at + 5]
         end = at + 6 + length
+        if code >= 0xE0 and len(held) - at >= _HEAD:
+            # A new time ends the picture before, whether or not all of the packet is there.
+            self._begin_video(at, _header(held, at, len(held))[0])
         if length == 0:
             separator = _SEPARATOR.search(held, at + 6)
             if separator is None and not is_end:
