@@ -24,6 +24,10 @@ _SAYS_UTF8: Final = re.compile(rb"encoding\s*=\s*[\"']utf-?8[\"']", re.IGNORECAS
 _BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _BARE_LESS: Final = re.compile(r"<(?![A-Za-z_/!?])")
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_KEEPALIVE: Final = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,80}\?>)?\s*<Notify>\s*<CmdType>Keepalive</CmdType>\s*<SN>\d{1,10}</SN>\s*"
+    rb"<DeviceID>\d{20}</DeviceID>\s*<Status>OK</Status>\s*(?:<Info>\s*</Info>\s*)?</Notify>\s*"
+)
 _ROOTS: Final = {"query": "Query", "control": "Control", "notify": "Notify", "response": "Response"}
 
 
@@ -128,6 +132,11 @@ def parse(body: bytes, *, peer: str = "") -> Manscdp:
     if kind is None or not command:
         raise RemoteProtocolError("XML that is no MANSCDP: root or CmdType", peer=peer, received=body)
     return Manscdp(root, kind, _COMMANDS.get(command.lower(), command[:40]), serial or 0, device_id)
+
+
+def is_plain_keepalive(body: bytes) -> bool:
+    """Return whether a body is a keepalive that says OK, in the standard's own spelling and nothing besides."""
+    return _KEEPALIVE.fullmatch(body) is not None
 
 
 def _tree(text: str, peer: str) -> etree._Element:

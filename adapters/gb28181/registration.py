@@ -17,7 +17,7 @@ from adapters.digest_server import Authorization, Nonces, parse_authorization
 from adapters.errors import AdapterError
 from adapters.sip.message import Headers, Request, shown
 from adapters.sip.transaction import Way
-from adapters.sip.values import NameAddress, user_of
+from adapters.sip.values import NameAddress, user_in
 from catalog.model.codes import GbId
 from catalog.model.secret import Secret
 
@@ -308,9 +308,8 @@ class _Attempt:
 
 def device_id_of(request: Request) -> str:
     """Return the code of whoever sent a request: the user part of From, for a REGISTER that of To."""
-    name = "to" if request.method == "REGISTER" else "from"
-    user = NameAddress.parse(request.get(name) or "").user
-    return user or user_of(NameAddress.parse(request.get("from") or "").uri)
+    own = request.get("from") or ""
+    return (user_in(request.get("to") or "") if request.method == "REGISTER" else "") or user_in(own)
 
 
 def is_device_id(text: str) -> bool:

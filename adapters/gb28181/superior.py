@@ -23,7 +23,14 @@ from adapters.errors import (
     RequestRefused,
 )
 from adapters.gb28181.channels import Channel, ChannelNews, Collection, read_catalog, read_news
-from adapters.gb28181.manscdp import CONTENT_TYPE, Fields, Manscdp, parse, render
+from adapters.gb28181.manscdp import (
+    CONTENT_TYPE,
+    Fields,
+    Manscdp,
+    is_plain_keepalive,
+    parse,
+    render,
+)
 from adapters.gb28181.registration import (
     BEIJING,
     Accounts,
@@ -73,6 +80,9 @@ class Keepalive:
     is_well: bool
     faulty: tuple[str, ...]
     "Channels that the device says are faulty."
+
+
+WELL: Final = Keepalive(is_well=True, faulty=())
 
 
 @dataclass(frozen=True)
@@ -305,6 +315,12 @@ class Superior:
         return presence if presence is not None and _address(presence.way) == _address(way) else None
 
     def _read(self, incoming: Incoming, presence: Presence) -> None:
+        if is_plain_keepalive(incoming.request.body):
+            # Of all that comes, nine of ten: no tree is built for it.
+            self.endpoint.respond(incoming, 200, "OK")
+            self.counts["notify_keepalive"] += 1
+            self._listener.keepalive(presence, WELL)
+            return
         try:
             body = parse(incoming.request.body, peer=incoming.way.peer)
         except RemoteProtocolError as error:

@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from adapters.errors import (
@@ -244,6 +244,9 @@ class SipEndpoint:
     ) -> None:
         """Answer a request."""
         answer = response(incoming.request, status, reason, headers, body, tag=secrets.token_hex(5))
+        if answer.headers[0][0] == "Via":
+            via = told_origin(answer.headers[0][1], incoming.way.host, incoming.way.port)
+            answer = replace(answer, headers=(("Via", via), *answer.headers[1:]))
         with contextlib.suppress(KeyError):
             self._transactions.respond(incoming, answer, self._loop.time())
         self._pump()
@@ -339,8 +342,8 @@ class SipEndpoint:
         self.counts["received"] += 1
         for quirk in message.quirks:
             self.counts[f"quirk_{quirk.value}"] += 1
-        if isinstance(message, Request):
-            message = self._marked(message, way)
+        if "z9hG4bK" not in (message.get("via") or ""):
+            self.counts[f"quirk_{Quirk.BRANCH_WITHOUT_COOKIE.value}"] += 1
         event = self._transactions.receive(message, way, self._loop.time())
         if isinstance(event, Incoming):
             self._handler(event)
@@ -350,19 +353,6 @@ class SipEndpoint:
                 queue.put_nowait(event.response)
             elif event.branch in self._acks:
                 self._transactions.send(*self._acks[event.branch])
-
-    def _marked(self, message: Request, way: Way) -> Request:
-        """Return a request whose topmost Via tells where it came from."""
-        if "branch=z9hG4bK" not in (message.get("via") or ""):
-            self.counts[f"quirk_{Quirk.BRANCH_WITHOUT_COOKIE.value}"] += 1
-        headers, is_first = [], True
-        for name, value in message.headers:
-            if is_first and name.lower() in ("via", "v"):
-                is_first = False
-                headers.append((name, told_origin(value, way.host, way.port)))
-            else:
-                headers.append((name, value))
-        return Request(tuple(headers), message.body, message.quirks, message.method, message.uri)
 
     def _pump(self) -> None:
         """Send what is to be sent, and set the timer."""

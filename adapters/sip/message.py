@@ -38,6 +38,37 @@ _COMPACT: Final = {
     "u": "allow-events",
 }
 
+# The names as nearly everybody writes them, found without making another string.
+_USUAL: Final = {
+    name: name.lower()
+    for name in (
+        *(
+            "Via",
+            "From",
+            "To",
+            "Call-ID",
+            "CSeq",
+            "Contact",
+            "Max-Forwards",
+            "Content-Type",
+            "Content-Length",
+            "Expires",
+        ),
+        *(
+            "User-Agent",
+            "Authorization",
+            "WWW-Authenticate",
+            "Route",
+            "Record-Route",
+            "Subject",
+            "Event",
+            "Date",
+            "Allow",
+        ),
+        *("X-GB-ver", "Subscription-State", "Supported", "Server", "Call-Id", "Cseq"),
+    )
+}
+
 Headers = tuple[tuple[str, str], ...]
 """Names as written and values; looked up without regard to case, compact forms included."""
 
@@ -59,6 +90,8 @@ class _Message:
 
     def all(self, name: str) -> list[str]:
         """Return every value of the header `name` (lower case, long form), in order."""
+        if name not in self._first:
+            return []
         return [value for key, value in self.headers if _long(key) == name]
 
     @property
@@ -160,17 +193,35 @@ def parse(data: bytes, *, peer: str = "") -> Message:
         MessageTooLarge: head or body exceed `MAX_HEAD` and `MAX_BODY`, or there are more headers than `MAX_HEADERS`.
     """
     head, body, quirks = _split(data, peer)
-    message, told = parse_head(head, peer=peer, quirks=quirks)
-    if told is not None and told != len(body):
+    read = read_head(head, peer=peer, quirks=quirks)
+    if read.length is not None and read.length != len(body):
         # A datagram that holds more or less than it says: what arrived is the body, padding cut off by its reader.
-        return _with(message, body, Quirk.CONTENT_LENGTH_WRONG)
-    return _with(message, body)
+        return read.message(body, Quirk.CONTENT_LENGTH_WRONG)
+    return read.message(body)
 
 
-def parse_head(
-    head: bytes, *, peer: str = "", quirks: frozenset[Quirk] = frozenset()
-) -> tuple[Message, int | None]:
-    """Return the message of start line and headers, without a body, and what its Content-Length says.
+@dataclass(slots=True)
+class Head:
+    """Start line and headers of a message whose body is not there yet."""
+
+    start: str | tuple[int, str]
+    "Method of a request; status and reason of a response."
+    uri: str
+    headers: Headers
+    length: int | None
+    "What Content-Length says."
+    quirks: frozenset[Quirk]
+
+    def message(self, body: bytes, *quirks: Quirk) -> Message:
+        """Return the message with its body."""
+        met = self.quirks | set(quirks) if quirks else self.quirks
+        if isinstance(self.start, str):
+            return Request(self.headers, body, met, self.start, self.uri)
+        return Response(self.headers, body, met, *self.start)
+
+
+def read_head(head: bytes, *, peer: str = "", quirks: frozenset[Quirk] = frozenset()) -> Head:
+    """Read start line and headers.
 
     Raises:
         RemoteProtocolError: malformed.
@@ -183,34 +234,38 @@ def parse_head(
     text = head.decode("latin-1")
     if "\n " in text or "\n\t" in text:
         text, quirks = _FOLD.sub(" ", text), quirks | {Quirk.FOLDED_HEADER}
-    lines = text.split("\n")
+    lines = text.split("\r\n")
+    if text.count("\n") >= len(lines):
+        lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_HEADERS + 1:
         raise MessageTooLarge(
             f"{len(lines) - 1} SIP headers, more than {MAX_HEADERS}", peer=peer, received=head
         )
     headers: list[tuple[str, str]] = []
-    length: int | None = None
+    usual = _USUAL
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        name, value = name.rstrip(), value.strip()
-        if not colon or _NAME.fullmatch(name) is None:
-            raise RemoteProtocolError("malformed SIP header", peer=peer, received=head)
-        headers.append((name, value))
-        if length is None and (name in ("Content-Length", "l") or _long(name) == "content-length"):
-            length = _length(value, peer, head)
-    return _start(lines[0].rstrip("\r"), tuple(headers), quirks, peer, head), length
+        if name not in usual or not colon:
+            name = name.rstrip()
+            if not colon or _NAME.fullmatch(name) is None:
+                raise RemoteProtocolError("malformed SIP header", peer=peer, received=head)
+        headers.append((name, value.strip()))
+    start, uri = _read_start(lines[0], peer, head)
+    # As a rule it stands last.
+    told = next((value for name, value in reversed(headers) if _long(name) == "content-length"), None)
+    return Head(start, uri, tuple(headers), None if told is None else _length(told, peer, head), quirks)
 
 
-def _start(line: str, headers: Headers, quirks: frozenset[Quirk], peer: str, head: bytes) -> Message:
+def _read_start(line: str, peer: str, head: bytes) -> tuple[str | tuple[int, str], str]:
     first, _, rest = line.partition(" ")
     if first == VERSION:
         code, _, reason = rest.partition(" ")
         if len(code) == 3 and code.isdecimal() and code.isascii() and "1" <= code[0] <= "6":
-            return Response(headers, b"", quirks, int(code), reason.strip())
+            return (int(code), reason.strip()), ""
     else:
         uri, _, version = rest.rpartition(" ")
         if version.strip() == VERSION and uri and " " not in uri and _METHOD.fullmatch(first):
-            return Request(headers, b"", quirks, first, uri)
+            return first, uri
     raise RemoteProtocolError("not a SIP start line", peer=peer, received=head)
 
 
@@ -238,14 +293,10 @@ def _length(value: str, peer: str, head: bytes) -> int:
     return int(value)
 
 
-def _with(message: Message, body: bytes, *quirks: Quirk) -> Message:
-    met = message.quirks | set(quirks) if quirks else message.quirks
-    if isinstance(message, Request):
-        return Request(message.headers, body, met, message.method, message.uri)
-    return Response(message.headers, body, met, message.status, message.reason)
-
-
 def _long(name: str) -> str:
+    usual = _USUAL.get(name)
+    if usual is not None:
+        return usual
     lower = name.lower()
     return _COMPACT.get(lower, lower)
 
@@ -290,16 +341,16 @@ class Framer:
                 raise MessageTooLarge(f"SIP head of more than {MAX_HEAD} bytes", peer=self.peer)
             return None
         quirks = {Quirk.BARE_LF} if gap == 2 else set()
-        message, length = parse_head(bytes(self._held[:head_end]), peer=self.peer, quirks=frozenset(quirks))
+        head = read_head(bytes(self._held[:head_end]), peer=self.peer, quirks=frozenset(quirks))
         begin = head_end + gap
-        end = begin + (length or 0)
+        end = begin + (head.length or 0)
         if end - begin > MAX_BODY:
             raise MessageTooLarge(f"SIP body of {end - begin} bytes, more than {MAX_BODY}", peer=self.peer)
         if len(self._held) < end:
             return None
         body = bytes(self._held[begin:end])
         del self._held[:end]
-        return _with(message, body, *({Quirk.JUNK_BETWEEN_MESSAGES} if junk else ()))
+        return head.message(body, *({Quirk.JUNK_BETWEEN_MESSAGES} if junk else ()))
 
     def _skip_junk(self) -> bool:
         """Drop what stands before the next start line; return whether it was more than line breaks."""

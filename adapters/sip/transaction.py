@@ -387,10 +387,12 @@ def _key(message: Request) -> tuple[str, ...]:
     if message.method in ("INVITE", "ACK"):
         # The ACK of a 2xx has a branch of its own: what it shares with its INVITE is the call.
         return _call_key(message, "INVITE")
-    via = Via.parse(message.get("via") or "")
-    if via is not None and via.branch.startswith(MAGIC_COOKIE):
-        return (via.branch, via.sent_by, message.method)
-    return (via.branch if via is not None else "", *_call_key(message, message.method))
+    via = message.get("via") or ""
+    branch = via.partition("branch=")[2].partition(";")[0]
+    if branch.startswith(MAGIC_COOKIE):
+        # Transport and sent-by as written: a repetition is the same to the octet.
+        return (branch, via.partition(";")[0], message.method)
+    return (branch, *_call_key(message, message.method))
 
 
 def _call_key(message: Request, method: str) -> tuple[str, ...]:

@@ -49,6 +49,12 @@ class NameAddress:
         return self.parameters.get("tag", "")
 
 
+def user_in(value: str) -> str:
+    """Return the user part of the first SIP URI in a From, To or Contact value, empty where there is none."""
+    match = _USER.search(value)
+    return match[1] if match is not None else ""
+
+
 def user_of(uri: str) -> str:
     """Return the user part of a SIP URI: in GB/T 28181 the code, and the one part that can be trusted to name it."""
     match = _USER.match(uri)
@@ -91,6 +97,9 @@ class Via:
 
 def told_origin(via: str, host: str, port: int) -> str:
     """Return a request's Via with what its receiver saw: `received` and `rport` (RFC 3261, 18.2.1; RFC 3581, 4)."""
+    if ";rport;" in via and "received=" not in via:
+        # As nearly everybody writes it.
+        return f"{via.replace(';rport;', f';rport={port};', 1)};received={host}"
     via = re.sub(r";\s*received=[^;,]*", "", via)
     if re.search(r";\s*rport\s*(=\s*\d*)?\s*(?=;|,|$)", via):
         via = re.sub(r";\s*rport\s*(=\s*\d*)?\s*(?=;|,|$)", f";rport={port}", via, count=1)

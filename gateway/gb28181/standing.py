@@ -122,6 +122,8 @@ class Standing:
     ) -> tuple[frozenset[str], frozenset[str]]:
         """Take in which channels a keepalive calls faulty; return those that are it anew and those that are no more."""
         now, before = frozenset(faulty), self._faulty.get(device_id, frozenset())
+        if now == before:
+            return frozenset(), frozenset()
         if now:
             self._faulty[device_id] = now
         else:

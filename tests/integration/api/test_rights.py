@@ -34,6 +34,9 @@ BODIES: dict[str, Any] = {
     "create_token": {"person": "p", "role": "operator"},
     "reject_edition": {"reason": "no"},
     "remake_report": {"reason": "no"},
+    "add_gb_device": {"device_id": "34020000001180000001", "password": "Example-Pass-1"},
+    "change_gb_device": {"name": "n"},
+    "refuse_gb_device": {"device_id": "34020000001180000001"},
 }
 MATRIX = [operation for operation in OPERATIONS if operation.operation_id != "stream_events"]
 """The stream never ends by itself and has tests of its own."""
@@ -56,6 +59,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
         "ref": "ref",
         "number": "R0001",
         "proposal_id": "999",
+        "device_id": "34020000001180000001",
         "name": "name",
         "token_id": "999",
     }.items():
