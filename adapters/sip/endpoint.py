@@ -10,9 +10,9 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, cast
 
 from adapters.errors import (
@@ -42,6 +42,10 @@ RECEIVE_BUFFER: Final = 8 * 1024 * 1024
 """Bytes asked of the kernel for each UDP socket: 20,000 devices may come back in the same second."""
 DRAIN: Final = 512
 """Datagrams read in one go; then others of the loop get their turn."""
+REGISTERS: Final = 32
+"""Registrations over UDP handled before others get their turn: some 5 ms."""
+MAX_REGISTERS: Final = 8_192
+"""Registrations over UDP that wait; of more the oldest are dropped and counted."""
 MAX_DATAGRAM: Final = 65_535
 MAX_CONNECTIONS: Final = 30_000
 """TCP connections of all peers together; one more is closed at once."""
@@ -94,6 +98,9 @@ class SipEndpoint:
         self._waiting: dict[str, asyncio.Queue[Response | AdapterError]] = {}
         self._acks: OrderedDict[str, tuple[Request, Way]] = OrderedDict()
         self._local: dict[str, str] = {}
+        self._registers: deque[tuple[bytes, Way]] = deque()
+        self._has_turn = False
+        "Whether registrations that wait have their turn in the next round of the loop."
         self._links = 1_000
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -246,7 +253,8 @@ class SipEndpoint:
         answer = response(incoming.request, status, reason, headers, body, tag=secrets.token_hex(5))
         if answer.headers[0][0] == "Via":
             via = told_origin(answer.headers[0][1], incoming.way.host, incoming.way.port)
-            answer = replace(answer, headers=(("Via", via), *answer.headers[1:]))
+            headers = (("Via", via), *answer.headers[1:])
+            answer = Response(headers, body, frozenset(), status, reason)
         with contextlib.suppress(KeyError):
             self._transactions.respond(incoming, answer, self._loop.time())
         self._pump()
@@ -324,13 +332,40 @@ class SipEndpoint:
                 # Keep-alives through a NAT: CRLF, or four zero octets.
                 continue
             way = Way("udp", sender[0], sender[1], link)
-            try:
-                message = parse(data, peer=way.peer)
-            except RemoteProtocolError as error:
-                self._note_unreadable(error)
+            if data.startswith(b"REGISTER"):
+                self._line_up(data, way)
             else:
-                self._take(message, way)
+                self._read(data, way)
         self._pump()
+
+    def _read(self, data: bytes, way: Way) -> None:
+        try:
+            message = parse(data, peer=way.peer)
+        except RemoteProtocolError as error:
+            self._note_unreadable(error)
+        else:
+            self._take(message, way)
+
+    def _line_up(self, data: bytes, way: Way) -> None:
+        """Let a registration wait behind everything else that is here: keepalives have a lane of their own."""
+        self._registers.append((data, way))
+        if len(self._registers) > MAX_REGISTERS:
+            # Its device repeats it.
+            self._registers.popleft()
+            self.counts["registers_dropped"] += 1
+        if not self._has_turn:
+            self._has_turn = True
+            self._loop.call_soon(self._register_some)
+
+    def _register_some(self) -> None:
+        self._has_turn = False
+        for _ in range(min(REGISTERS, len(self._registers))):
+            self._read(*self._registers.popleft())
+        self._pump()
+        if self._registers and not self._has_turn:
+            # In the next round of the loop, after whatever else arrived meanwhile.
+            self._has_turn = True
+            self._loop.call_soon(self._register_some)
 
     def _note_unreadable(self, error: RemoteProtocolError) -> None:
         self.counts["unreadable"] += 1

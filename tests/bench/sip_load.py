@@ -19,7 +19,7 @@ PASSWORD: Final = "Bench-Pass-1"
 DOMAIN: Final = "3402000000"
 SERVER: Final = "34020000002000000001"
 SOCKETS: Final = 16
-WINDOW: Final = 256
+WINDOW: Final = 32
 """Requests under way on one socket."""
 RESEND: Final = 1.0
 
