@@ -22,7 +22,17 @@ from adapters.errors import (
     PeerTimeout,
     RemoteProtocolError,
 )
-from adapters.sip.message import Framer, Headers, Message, Request, Response, parse, request, response
+from adapters.sip.message import (
+    Answer,
+    Framer,
+    Headers,
+    Message,
+    Request,
+    Response,
+    parse,
+    render_answer,
+    request,
+)
 from adapters.sip.quirks import Quirk
 from adapters.sip.transaction import (
     MAGIC_COOKIE,
@@ -34,7 +44,7 @@ from adapters.sip.transaction import (
     Unacknowledged,
     Way,
 )
-from adapters.sip.values import Via, told_origin
+from adapters.sip.values import Via
 
 logger = logging.getLogger(__name__)
 
@@ -250,13 +260,11 @@ class SipEndpoint:
         body: bytes = b"",
     ) -> None:
         """Answer a request."""
-        answer = response(incoming.request, status, reason, headers, body, tag=secrets.token_hex(5))
-        if answer.headers[0][0] == "Via":
-            via = told_origin(answer.headers[0][1], incoming.way.host, incoming.way.port)
-            headers = (("Via", via), *answer.headers[1:])
-            answer = Response(headers, body, frozenset(), status, reason)
+        answer = Answer(status, reason, headers, body)
+        origin = incoming.way.host, incoming.way.port
+        data = render_answer(incoming.request, answer, tag=secrets.token_hex(5), origin=origin)
         with contextlib.suppress(KeyError):
-            self._transactions.respond(incoming, answer, self._loop.time())
+            self._transactions.respond(incoming, status, data, self._loop.time())
         self._pump()
 
     def send(self, message: Request, way: Way) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from adapters.errors import MessageTooLarge, RemoteProtocolError
 from adapters.sip.quirks import Quirk
+from adapters.sip.values import told_origin
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of start line and headers."""
@@ -68,6 +69,9 @@ _USUAL: Final = {
         *("X-GB-ver", "Subscription-State", "Supported", "Server", "Call-Id", "Cseq"),
     )
 }
+
+_REPEATED: Final = frozenset({"via", "from", "to", "call-id", "cseq", "record-route"})
+"""RFC 3261, 8.2.6.2."""
 
 Headers = tuple[tuple[str, str], ...]
 """Names as written and values; looked up without regard to case, compact forms included."""
@@ -130,6 +134,16 @@ class Response(_Message):
 Message = Request | Response
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What we say to a request, apart from what every response repeats of it."""
+
+    status: int
+    reason: str
+    headers: Headers = ()
+    body: bytes = b""
+
+
 def request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Request:
     """Return a request of ours."""
     return Request(tuple(headers), body, frozenset(), method, uri)
@@ -166,6 +180,34 @@ def response(
         ("CSeq", to.get("cseq") or ""),
     ]
     return Response((*repeated, *headers), body, frozenset(), status, reason)
+
+
+def render_answer(to: Request, answer: Answer, *, tag: str, origin: tuple[str, int]) -> bytes:
+    """Return our response to `to` as bytes: what `response` and `render` make, in one go.
+
+    Args:
+        to: the request.
+        answer: what to say.
+        tag: put on To where it has none.
+        origin: where the request came from, told in its topmost Via.
+    """
+    lines = [f"{VERSION} {answer.status} {answer.reason}"]
+    usual, is_topmost = _USUAL, True
+    for name, value in to.headers:
+        key = usual.get(name) or _long(name)
+        if key == "via" and is_topmost:
+            is_topmost = False
+            lines.append(f"Via: {told_origin(value, *origin)}")
+        elif key == "to" and ";tag=" not in value.lower():
+            lines.append(f"To: {value};tag={tag}")
+        elif key in _REPEATED:
+            lines.append(f"{name}: {value}")
+    for name, value in answer.headers:
+        if "\r" in value or "\n" in value:
+            raise ValueError("a line break in a header")
+        lines.append(f"{name}: {value}")
+    lines.append(f"Content-Length: {len(answer.body)}\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1") + answer.body
 
 
 def render(message: Message) -> bytes:
@@ -208,6 +250,8 @@ class Head:
     "Method of a request; status and reason of a response."
     uri: str
     headers: Headers
+    first: dict[str, str]
+    "The first value of each header, by its long name in lower case."
     length: int | None
     "What Content-Length says."
     quirks: frozenset[Quirk]
@@ -215,9 +259,14 @@ class Head:
     def message(self, body: bytes, *quirks: Quirk) -> Message:
         """Return the message with its body."""
         met = self.quirks | set(quirks) if quirks else self.quirks
+        found: Message
         if isinstance(self.start, str):
-            return Request(self.headers, body, met, self.start, self.uri)
-        return Response(self.headers, body, met, *self.start)
+            found = Request(self.headers, body, met, self.start, self.uri)
+        else:
+            found = Response(self.headers, body, met, *self.start)
+        # What `_first` would find again.
+        found.__dict__["_first"] = self.first
+        return found
 
 
 def read_head(head: bytes, *, peer: str = "", quirks: frozenset[Quirk] = frozenset()) -> Head:
@@ -235,25 +284,35 @@ def read_head(head: bytes, *, peer: str = "", quirks: frozenset[Quirk] = frozens
     if "\n " in text or "\n\t" in text:
         text, quirks = _FOLD.sub(" ", text), quirks | {Quirk.FOLDED_HEADER}
     lines = text.split("\r\n")
-    if text.count("\n") >= len(lines):
-        lines = text.replace("\r\n", "\n").split("\n")
+    if text.count("\n") + text.count("\r") > 2 * (len(lines) - 1):
+        text = text.replace("\r\n", "\n")
+        if "\r" in text:
+            raise RemoteProtocolError("a carriage return in a SIP header", peer=peer, received=head)
+        lines = text.split("\n")
     if len(lines) > MAX_HEADERS + 1:
         raise MessageTooLarge(
             f"{len(lines) - 1} SIP headers, more than {MAX_HEADERS}", peer=peer, received=head
         )
     headers: list[tuple[str, str]] = []
+    first: dict[str, str] = {}
     usual = _USUAL
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if name not in usual or not colon:
+        key = usual.get(name) if colon else None
+        if key is None:
             name = name.rstrip()
             if not colon or _NAME.fullmatch(name) is None:
                 raise RemoteProtocolError("malformed SIP header", peer=peer, received=head)
-        headers.append((name, value.strip()))
+            key = _long(name)
+        value = value.strip()
+        headers.append((name, value))
+        if key not in first:
+            first[key] = value
     start, uri = _read_start(lines[0], peer, head)
-    # As a rule it stands last.
-    told = next((value for name, value in reversed(headers) if _long(name) == "content-length"), None)
-    return Head(start, uri, tuple(headers), None if told is None else _length(told, peer, head), quirks)
+    told = first.get("content-length")
+    return Head(
+        start, uri, tuple(headers), first, None if told is None else _length(told, peer, head), quirks
+    )
 
 
 def _read_start(line: str, peer: str, head: bytes) -> tuple[str | tuple[int, str], str]:

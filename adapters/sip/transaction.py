@@ -295,20 +295,26 @@ class Transactions:
         else:
             self._arm(client.deadline, branch)
 
-    def respond(self, incoming: Incoming, response: Response, now: float) -> None:
+    def respond(self, incoming: Incoming, status: int, data: bytes, now: float) -> None:
         """Send a response of ours to a request; once it is final, no other follows.
+
+        Args:
+            incoming: the request.
+            status: of the response.
+            data: the response.
+            now: monotonic seconds.
 
         Raises:
             KeyError: it was answered finally before.
         """
-        data = render(response)
+        is_final = status >= 200
         served = self._servers.get(incoming.key)
         if served is not None:
-            served.state = SERVER[served.state, Did.FINAL if response.is_final else Did.PROVISIONAL]
+            served.state = SERVER[served.state, Did.FINAL if is_final else Did.PROVISIONAL]
             served.response = data
-            if response.is_final:
+            if is_final:
                 served.deadline = now + LIFETIME
-                served.is_success = response.status < 300
+                served.is_success = status < 300
                 if incoming.request.method == "INVITE":
                     self._arm(now + served.interval, incoming.key)
         self._out.append((incoming.way, data))

@@ -8,11 +8,13 @@ from adapters.errors import MessageTooLarge, RemoteProtocolError
 from adapters.sip.message import (
     MAX_BODY,
     MAX_HEAD,
+    Answer,
     Framer,
     Request,
     Response,
     parse,
     render,
+    render_answer,
     request,
     response,
     shown,
@@ -69,6 +71,25 @@ def test_a_response_repeats_what_it_must_and_gets_a_tag_once() -> None:
     assert tagged.get("to") == "<sip:a@b>;tag=x"
 
 
+def test_an_answer_made_in_one_go_is_the_same_to_the_octet() -> None:
+    asked = parse(REGISTER)
+    assert isinstance(asked, Request)
+    headers = (("Expires", "60"),)
+    made = render_answer(asked, Answer(200, "OK", headers, b"body"), tag="t", origin=("192.0.2.10", 5060))
+    whole = parse(render(response(asked, 200, "OK", headers, b"body", tag="t")))
+    read = parse(made)
+    assert isinstance(read, Response)
+    assert {k.lower(): v for k, v in read.headers if k != "Via"} == {
+        k.lower(): v for k, v in whole.headers if k != "Via"
+    }
+    assert (
+        read.get("via") == "SIP/2.0/UDP 192.0.2.10:5060;rport=5060;branch=z9hG4bK7d1a0001;received=192.0.2.10"
+    )
+    assert read.body == b"body"
+    with pytest.raises(ValueError, match="line break"):
+        render_answer(asked, Answer(200, "OK", (("X", "y\r\nZ: 1"),)), tag="t", origin=("h", 1))
+
+
 def test_a_name_in_gbk_comes_back_as_it_came() -> None:
     raw = '"东门" <sip:34020000001320000001@3402000000>;tag=1'.encode("gbk")
     found = parse(b"OPTIONS sip:a@b SIP/2.0\r\nFrom: " + raw + b"\r\nTo: <sip:a@b>\r\n\r\n")
@@ -112,6 +133,7 @@ def test_a_datagram_says_itself_where_its_body_ends() -> None:
         b"OPTIONS sip:a@b SIP/2.0\r\nno colon\r\n\r\n",
         b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: many\r\n\r\n",
         b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h",
+        b"OPTIONS sip:a@b SIP/2.0\r\nSubject: a\rContact: b\r\n\r\n",
     ],
 )
 def test_what_is_no_sip_is_refused(data: bytes) -> None:

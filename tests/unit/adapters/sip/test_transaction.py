@@ -39,6 +39,10 @@ def answer(to: Request, status: int) -> Response:
     return response(to, status, "Words", tag="t")
 
 
+def respond(transactions: Transactions, to: Incoming, status: int, now: float) -> None:
+    transactions.respond(to, status, render(answer(to.request, status)), now)
+
+
 def sent(transactions: Transactions) -> list[str]:
     """What goes out, each by its method or status."""
     found = []
@@ -68,7 +72,7 @@ def test_a_repetition_is_answered_from_memory_and_not_handled_again() -> None:
     # Repeated while it is being handled: nothing to say yet.
     assert transactions.receive(asked(), UDP, 0.1) is None
     assert sent(transactions) == []
-    transactions.respond(first, answer(first.request, 200), 0.2)
+    respond(transactions, first, 200, 0.2)
     assert transactions.receive(asked(), UDP, 0.5) is None
     assert sent(transactions) == ["200", "200"]
     assert transactions.repeated == 2
@@ -78,7 +82,7 @@ def test_a_repetition_is_answered_by_the_way_it_came() -> None:
     transactions = Transactions()
     first = transactions.receive(asked(), UDP, 0.0)
     assert isinstance(first, Incoming)
-    transactions.respond(first, answer(first.request, 200), 0.0)
+    respond(transactions, first, 200, 0.0)
     moved = UDP._replace(port=6000)
     transactions.receive(asked(), moved, 0.5)
     assert [way for way, _ in transactions.outgoing()] == [UDP, moved]
@@ -88,7 +92,7 @@ def test_an_answer_is_remembered_for_as_long_as_repetitions_may_come() -> None:
     transactions = Transactions()
     first = transactions.receive(asked(), UDP, 0.0)
     assert isinstance(first, Incoming)
-    transactions.respond(first, answer(first.request, 200), 10.0)
+    respond(transactions, first, 200, 10.0)
     assert transactions.receive(asked(), UDP, 10.0 + LIFETIME - 0.1) is None
     transactions.handle_timers(10.0 + LIFETIME)
     assert isinstance(transactions.receive(asked(), UDP, 10.0 + LIFETIME), Incoming)
@@ -99,10 +103,10 @@ def test_a_request_is_answered_finally_once() -> None:
     transactions = Transactions()
     first = transactions.receive(asked("INVITE"), UDP, 0.0)
     assert isinstance(first, Incoming)
-    transactions.respond(first, answer(first.request, 100), 0.0)
-    transactions.respond(first, answer(first.request, 486), 0.1)
+    respond(transactions, first, 100, 0.0)
+    respond(transactions, first, 486, 0.1)
     with pytest.raises(KeyError):
-        transactions.respond(first, answer(first.request, 200), 0.2)
+        respond(transactions, first, 200, 0.2)
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -125,7 +129,7 @@ def test_a_2xx_to_an_invite_is_repeated_until_it_is_acknowledged() -> None:
     transactions = Transactions()
     first = transactions.receive(asked("INVITE"), UDP, 0.0)
     assert isinstance(first, Incoming)
-    transactions.respond(first, answer(first.request, 200), 0.0)
+    respond(transactions, first, 200, 0.0)
     assert sent(transactions) == ["200"]
     assert [at for at, _ in run(transactions, 6.0)] == [0.5, 1.5, 3.5]
     # Its ACK has a branch of its own.
@@ -138,7 +142,7 @@ def test_a_2xx_that_nobody_acknowledges_is_told() -> None:
     transactions = Transactions()
     first = transactions.receive(asked("INVITE"), TCP, 0.0)
     assert isinstance(first, Incoming)
-    transactions.respond(first, answer(first.request, 200), 0.0)
+    respond(transactions, first, 200, 0.0)
     events = [event for tenth in range(1, 400) for event in transactions.handle_timers(tenth / 10)]
     assert events == [Unacknowledged(first.key)]
 
