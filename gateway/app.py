@@ -169,13 +169,19 @@ class Gateway:
             contacts=self._status,
             greeting_rate=config.onvif.unicast_rate,
         )
-        onvif = OnvifService(
-            onvif_service.Outside(self._database, self._vault, self._status, self._clock),
-            onvif_clients,
-            config,
-        )
         gb_devices = DeviceService(
             gb_service.Surroundings(self._database, self._vault, self._status, self._clock, paths.is_lost),
+            config,
+        )
+        onvif = OnvifService(
+            onvif_service.Outside(
+                self._database,
+                self._vault,
+                self._status,
+                self._clock,
+                gb_devices.controlled() if config.gb28181.enabled else None,
+            ),
+            onvif_clients,
             config,
         )
         on_demand = OnDemandRelays(enrolment, config.relay.idle_stop)

@@ -87,6 +87,8 @@ class PsDemuxer:
         self._is_hunting = True
         "Whether everything up to the next pack is dropped."
         self._has_lost = False
+        self._needed = 0
+        "Bytes that must be held before it is worth looking again."
         self._picture = bytearray()
         self._picture_pts: int | None = None
         self._picture_timestamp = 0
@@ -109,6 +111,7 @@ class PsDemuxer:
         """Take in that packets are missing here: what is under way is dropped."""
         self._held.clear()
         self._starts.clear()
+        self._needed = 0
         self._drop_picture()
         self._is_hunting = True
         self._has_lost = True
@@ -132,6 +135,9 @@ class PsDemuxer:
             self.gap()
             return []
         ends = marker and not self._marker_lies
+        if len(self._held) < self._needed and not ends:
+            # The way of nearly every packet: another piece of a packet of the stream that is not whole yet.
+            return []
         self._take_apart(is_end=ends)
         if ends and not self._held:
             self._end_picture()
@@ -142,7 +148,7 @@ class PsDemuxer:
     # -- layers ------------------------------------------------------------------------------------------------------
 
     def _take_apart(self, *, is_end: bool) -> None:
-        at = 0
+        at = self._needed = 0
         while True:
             after = self._next(at, is_end=is_end)
             if after < 0:
@@ -257,6 +263,8 @@ class PsDemuxer:
             self.oddities[Oddity.PES_WITHOUT_LENGTH] += 1
             end = separator.start() if separator is not None else len(held)
         if len(held) < end:
+            # Counted from here, where what is held begins once the layers before are gone.
+            self._needed = end - at
             return -1
         pts, begin = _header(held, at, end)
         if code >= 0xE0:

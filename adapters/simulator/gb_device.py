@@ -114,6 +114,8 @@ class GbDevice:
         self.refused: int = 0
         "Status of the last refusal, 0 before one."
         self.invited = 0
+        self.controls: list[tuple[str, str, str]] = []
+        "Channel, element and text of each control that it was sent."
         self._pictures = pictures
         self._wire: _Wire | None = None
         self._answers: dict[str, asyncio.Queue[Response]] = {}
@@ -356,6 +358,13 @@ class GbDevice:
 
     async def _answer_query(self, body: Manscdp) -> None:
         with contextlib.suppress(TimeoutError, AdapterError, OSError):
+            if body.root == "Control":
+                told = body.fields()
+                self.controls += [
+                    (body.device_id, name, told[name])
+                    for name in ("PTZCmd", "IFrameCmd", "IFameCmd")
+                    if name in told
+                ]
             if body.root != "Query":
                 return
             match body.command:
@@ -367,6 +376,12 @@ class GbDevice:
                         f"<Model>V-GB</Model><Firmware>1.0</Firmware><Channel>{len(self.device.channels)}</Channel>"
                     )
                     await self._send_body("Response", "DeviceInfo", body.serial, inner)
+                case "PresetQuery":
+                    inner = (
+                        "<SumNum>1</SumNum><PresetList Num='1'><Item><PresetID>1</PresetID>"
+                        "<PresetName>gate</PresetName></Item></PresetList>"
+                    )
+                    await self._send_body("Response", "PresetQuery", body.serial, inner, about=body.device_id)
                 case "DeviceStatus":
                     inner = (
                         "<Result>OK</Result><Online>ONLINE</Online><Status>OK</Status><Record>ON</Record>"

@@ -35,6 +35,7 @@ from catalog.gb_devices import (
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.gb28181.accounts import DeviceAccounts
+from gateway.gb28181.control import ControlledDevices
 from gateway.gb28181.journal import DeviceJournal
 from gateway.gb28181.rounds import MAX_TOLD, Round, RoundRules, Rounds
 from gateway.gb28181.standing import Standing, Status
@@ -105,6 +106,10 @@ class DeviceService:
         self._is_loaded = False
 
     # -- life ------------------------------------------------------------------------------------------------------
+
+    def controlled(self) -> ControlledDevices:
+        """Return the devices as they are turned."""
+        return ControlledDevices(self.superior, self._standing.way_of)
 
     def works(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what is to be kept running, by name."""

@@ -80,6 +80,14 @@ class Standing:
         """Return the sources that come over a device."""
         return list(self._devices.get(device_id, ()))
 
+    def way_of(self, source_id: int) -> tuple[str, str] | None:
+        """Return device and channel of a source, None where it comes over no device."""
+        for device_id, sources in self._devices.items():
+            source = sources.get(source_id)
+            if source is not None:
+                return device_id, source.channel_id
+        return None
+
     # -- the device itself ---------------------------------------------------------------------------------------------
 
     def alive(self, device_id: str, at: float) -> None:

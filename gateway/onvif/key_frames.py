@@ -1,4 +1,4 @@
-"""Asks cameras for a key picture when somebody waits for one (ONVIF Media, SetSynchronizationPoint)."""
+"""Asks cameras for a key picture when somebody waits for one (SetSynchronizationPoint of ONVIF, IFrameCmd)."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from adapters.errors import AdapterError
 from catalog.errors import CatalogError
 from gateway.clock import Clock
 from gateway.onvif.devices import NoDevice
-from gateway.onvif.kept_open import KeptOpen
+from gateway.turning import Turnables
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class KeyFrames:
         dropped: wishes that found the queue full.
     """
 
-    def __init__(self, opened: KeptOpen, clock: Clock) -> None:
+    def __init__(self, opened: Turnables, clock: Clock) -> None:
         self._opened = opened
         self._clock = clock
         self._queue: asyncio.Queue[int] = asyncio.Queue(MAX_WAITING)
@@ -44,7 +44,7 @@ class KeyFrames:
         self.dropped = 0
 
     def want(self, source_id: int) -> None:
-        """Have the camera of a source asked soon, unless it just was; a source without an ONVIF device has none."""
+        """Have the camera of a source asked soon, unless it just was; a source without a device has none."""
         now = self._clock.monotonic()
         self._asked_at = {each: at for each, at in self._asked_at.items() if now - at < AT_MOST_EVERY}
         if source_id in self._asked_at:

@@ -8,15 +8,14 @@ from types import MappingProxyType
 from typing import Final
 
 from adapters.errors import AdapterError
-from adapters.onvif.client import OnvifDevice
 from adapters.onvif.report import PanTilt, Preset, PtzStatus
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.onvif_devices import DeviceEvent, DeviceEventKind, add_events
 from gateway.clock import Clock
 from gateway.onvif.devices import NoDevice
-from gateway.onvif.kept_open import KeptOpen
 from gateway.onvif.steering import LONGEST_MOVE, Steering
+from gateway.turning import Turnable, Turnables
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class PtzView:
     presets: Sequence[Preset]
 
 
-_Turn = Callable[[OnvifDevice, str, PtzCommand], Awaitable[object]]
+_Turn = Callable[[Turnable, str, PtzCommand], Awaitable[object]]
 
 VERBS: Final[Mapping[str, _Turn]] = MappingProxyType(
     {
@@ -76,7 +75,7 @@ VERBS: Final[Mapping[str, _Turn]] = MappingProxyType(
 class PtzDesk:
     """Takes commands; `run` stops what nobody stops."""
 
-    def __init__(self, database: Database, opened: KeptOpen, clock: Clock) -> None:
+    def __init__(self, database: Database, opened: Turnables, clock: Clock) -> None:
         self._database = database
         self._open = opened
         self._clock = clock
@@ -176,7 +175,7 @@ class PtzDesk:
         except TimeoutError:
             logger.warning("the gateway ends while cameras move", extra={"action": "ptz_stop_failed"})
 
-    async def _opened(self, source_id: int) -> tuple[OnvifDevice, str]:
+    async def _opened(self, source_id: int) -> tuple[Turnable, str]:
         opened = await self._open.of_source(source_id)
         profile = opened.profile(with_ptz=True)
         if profile is None:

@@ -16,6 +16,7 @@ from gateway.onvif.kept_open import KeptOpen
 from gateway.onvif.key_frames import KeyFrames
 from gateway.onvif.ptz_desk import PtzCommand, PtzDesk, PtzView
 from gateway.status import StatusService
+from gateway.turning import FirstOf, Turnables
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Outside:
     vault: Vault
     status: StatusService
     clock: Clock
+    others: Turnables | None = None
+    "Devices of other protocols that are turned at the same desk; asked first."
 
 
 class OnvifService:
@@ -47,7 +50,9 @@ class OnvifService:
             Surroundings(database, clock, status, LinuxKernel().own_addresses, self._interrogation.wake),
             AnnouncementRules(onvif.interfaces, onvif.probe_interval, onvif.unicast_rate),
         )
-        opened = KeptOpen(self._devices, clock)
+        opened: Turnables = KeptOpen(self._devices, clock)
+        if outside.others is not None:
+            opened = FirstOf(outside.others, opened)
         self._ptz = PtzDesk(database, opened, clock)
         self._key_frames = KeyFrames(opened, clock)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from adapters.errors import RequestRefused
+from adapters.gb28181 import ptz
+from adapters.onvif.report import PanTilt
 from adapters.simulator.gb_device import GbDevice, VirtualChannel, VirtualGbDevice
 from catalog import gb_devices
 from catalog.credentials import Vault
@@ -15,9 +18,14 @@ from catalog.database import Database
 from catalog.gb_devices import GbEventKind, NewDevice
 from catalog.model.connectivity import DegradeReason
 from catalog.model.secret import Secret
+from catalog.onvif_devices import recent_events
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.gb28181.service import DeviceService, Surroundings
+from gateway.onvif.devices import NoDevice
+from gateway.onvif.key_frames import KeyFrames
+from gateway.onvif.ptz_desk import PtzCommand, PtzDesk
+from gateway.turning import FirstOf
 from tests.discovery import PERSON
 from tests.fakes.ws_device import free_udp_port
 from tests.seed import GATEWAY, Seeded, seed_roll
@@ -250,3 +258,37 @@ async def test_strangers_stand_in_quarantine_and_an_account_lets_them_in(here: I
         service.wake()
         await eventually(device.is_registered.is_set, within=20, what="the registration")
         assert await gb_devices.strangers(here.database) == []
+
+
+async def test_a_channel_is_turned_stopped_and_asked_for_a_key_picture_on_record(here: Installation) -> None:
+    source_id, code = here.roll.source_ids[0], here.roll.codes[0]
+    clock = SystemClock()
+    async with here.serving() as service, playing(here.recorder()) as device, asyncio.TaskGroup() as group:
+        await here.told("alive")
+        desk = PtzDesk(here.database, FirstOf(service.controlled()), clock)
+        wishes = KeyFrames(service.controlled(), clock)
+        tasks = [group.create_task(work.run()) for work in (desk, wishes)]
+        right = PtzCommand("move", PanTilt(pan=1.0), seconds=0.3)
+        await desk.command(source_id, right, person=PERSON, purpose="test")
+        # Nobody stops it but the desk itself.
+        await eventually(lambda: (code, "PTZCmd", ptz.STOP) in device.controls, what="the stop")
+        assert device.controls[0] == (code, "PTZCmd", ptz.move(1.0, 0.0, 0.0))
+        wishes.want(source_id)
+        await eventually(
+            lambda: (code, "IFrameCmd", "Send") in device.controls, what="the wish for a key picture"
+        )
+        view = await desk.view(source_id)
+        assert [(preset.token, preset.name) for preset in view.presets] == [("1", "gate")]
+        await desk.command(source_id, PtzCommand("go_to_preset", preset="1"), person=PERSON, purpose="test")
+        await eventually(
+            lambda: (code, "PTZCmd", ptz.preset(ptz.CALL, 1)) in device.controls, what="the preset"
+        )
+        for refused in (PtzCommand("go_to_preset", preset="0"), PtzCommand("go_to_home")):
+            with pytest.raises(RequestRefused):
+                await desk.command(source_id, refused, person=PERSON, purpose="test")
+        noted = [event.person for event in await recent_events(here.database, source_id)]
+        assert noted == [PERSON] * 4
+        with pytest.raises(NoDevice):
+            await desk.command(here.roll.source_ids[3], right, person=PERSON, purpose="test")
+        for task in tasks:
+            task.cancel()
