@@ -382,7 +382,7 @@ async def store_registrations(database: Database, registrations: Sequence[GbRegi
     ]
     async with database.transaction() as transaction:
         await transaction.execute("gb_registered", *columns)
-        await transaction.execute("gb_endpoints_move", columns[0], columns[2], columns[3])
+        await transaction.execute("gb_endpoints_move", columns[0], columns[2])
 
 
 async def store_leaves(database: Database, left: Sequence[tuple[str, datetime, str]]) -> None:
@@ -411,7 +411,7 @@ class CatalogTaken:
 async def store_catalog(
     database: Database,
     gateway_id: str,
-    address: tuple[str, str, int],
+    address: tuple[str, str],
     channels: Sequence[GbChannel],
     *,
     at: datetime,
@@ -426,12 +426,12 @@ async def store_catalog(
     Args:
         database: the catalog.
         gateway_id: of this gateway.
-        address: code, host and SIP port of the device.
+        address: code and host of the device.
         channels: as told.
         at: when, UTC.
         is_whole: whether nothing is missing, so that what is not among them is gone.
     """
-    device_id, host, port = address
+    device_id, host = address
     async with database.transaction() as transaction:
         await transaction.execute("gb_catalog_took", device_id, at, is_whole)
         await transaction.execute("gb_channels_put", device_id, at, *_channel_columns(channels))
@@ -449,7 +449,6 @@ async def store_catalog(
             device_id,
             at,
             host,
-            port,
             [row["source_id"] for row in added],
             [codes[row["gb_id"]] for row in added],
         )

@@ -247,9 +247,10 @@ class Gateway:
         if config.onvif.enabled:
             works |= onvif.works()
         if config.gb28181.enabled:
-            calls = Calls(gb_devices.superior, relays.answer, config.gb28181.media_host)
-            relays.caller = calls
-            works |= gb_devices.works() | {"gb28181 calls": calls.run}
+            relays.caller = gb_devices.calls = Calls(
+                gb_devices.superior, relays.answer, config.gb28181.media_host
+            )
+            works |= gb_devices.works()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_running(name, work, clock=self._clock, healthy_after=10.0), name=name)

@@ -396,10 +396,6 @@ class Superior:
         Raises:
             AdapterError: it refused or did not answer.
         """
-        async with asyncio.timeout(within + ANSWER):
-            return await self._ask(device_id, command, about, fields, within)
-
-    async def _ask(self, device_id: str, command: str, about: str, fields: Fields, within: float) -> Manscdp:
         serial, pending = self._expect(device_id, command)
         try:
             await self._message(device_id, render("Query", command, serial, about or device_id, fields))

@@ -447,7 +447,14 @@ class GbDevice:
         contact = ("Contact", f"<sip:{channel_id}@{self.device.host}:5060>")
         self._reply(message, key, 200, "OK", (contact, ("Content-Type", "application/sdp")), answer)
         if not self.condition.gives_no_picture and self._tasks is not None:
-            self._tasks.create_task(sender.run(lambda: not self.condition.is_silent))
+            self._tasks.create_task(self._give(message.call_id, sender))
+
+    async def _give(self, call_id: str, sender: MediaSender) -> None:
+        """Send until the session is over; one whose connection is gone is over, too."""
+        await sender.run(lambda: not self.condition.is_silent)
+        if self._senders.get(call_id) is sender:
+            del self._senders[call_id]
+            sender.close()
 
 
 # -- sockets -----------------------------------------------------------------------------------------------------------

@@ -67,12 +67,12 @@ UPDATE gb_device d SET left_at = t.at, left_why = t.why
  WHERE d.device_id = t.device_id;
 
 -- name: gb_endpoints_move
--- Let the ways to sources follow the addresses of their devices.
--- $1: text[], codes; $2: text[], hosts; $3: int[], ports
-UPDATE endpoint e SET host = t.host, port = t.port
-  FROM unnest($1::text[], $2::text[], $3::int[]) AS t(device_id, host, port)
- WHERE e.protocol = 'gb28181' AND e.confirmed_by = 'gb28181:' || t.device_id
-   AND (e.host, e.port) IS DISTINCT FROM (t.host, t.port);
+-- Let the ways to sources follow the addresses of their devices. The port that a device sends from changes with every
+-- connection and many a NAT: a pull under way does not depend on it.
+-- $1: text[], codes; $2: text[], hosts
+UPDATE endpoint e SET host = t.host
+  FROM unnest($1::text[], $2::text[]) AS t(device_id, host)
+ WHERE e.protocol = 'gb28181' AND e.confirmed_by = 'gb28181:' || t.device_id AND e.host <> t.host;
 
 -- name: gb_told
 -- Store what a device told of itself; null leaves as it is.
@@ -139,11 +139,11 @@ SELECT s.source_id, s.gb_id, e.confirmed_by
 -- name: gb_endpoints_add
 -- Make channels of a device the way to their sources; harmless when repeated.
 -- The path tells all that a pull needs: /<device>/<channel>?media=<way>.
--- $1: text, code of the device; $2: timestamptz, now; $3: text, host; $4: int, port; $5: bigint[], sources; $6: text[], channels
+-- $1: text, code of the device; $2: timestamptz, now; $3: text, host; $4: bigint[], sources; $5: text[], channels
 INSERT INTO endpoint (source_id, protocol, host, port, path, transport, origin, confirmed_at, confirmed_by)
-SELECT t.source_id, 'gb28181', $3, $4, '/' || d.device_id || '/' || t.channel_id || '?media=' || d.media,
+SELECT t.source_id, 'gb28181', $3, 5060, '/' || d.device_id || '/' || t.channel_id || '?media=' || d.media,
        CASE d.media WHEN 'udp' THEN 'udp' ELSE 'tcp' END, 'sighting', $2::timestamptz, 'gb28181:' || d.device_id
-  FROM gb_device d, unnest($5::bigint[], $6::text[]) AS t(source_id, channel_id)
+  FROM gb_device d, unnest($4::bigint[], $5::text[]) AS t(source_id, channel_id)
  WHERE d.device_id = $1
    AND NOT EXISTS (SELECT FROM endpoint e WHERE e.source_id = t.source_id AND e.protocol = 'gb28181');
 

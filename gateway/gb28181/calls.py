@@ -73,14 +73,15 @@ class Calls:
         superior.in_call = self._in_call
 
     async def run(self) -> None:
-        """Invite and take leave until cancelled; then every device that was invited hears BYE."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for index in range(CALLERS):
-                    group.create_task(self._work(), name=f"gb28181-call-{index}")
-        finally:
-            for call in list(self._calls.values()):
-                self._send_bye(call)
+        """Invite and take leave until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for index in range(CALLERS):
+                group.create_task(self._work(), name=f"gb28181-call-{index}")
+
+    def leave_all(self) -> None:
+        """Take leave of every device that was invited, without waiting: the sockets are about to be closed."""
+        for call in list(self._calls.values()):
+            self._send_bye(call)
 
     # -- what the relay manager says -----------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Calls:
 
     async def _take_leave(self, call: _Call) -> None:
         """Send BYE and wait for its answer, so that it is repeated until the device has heard it."""
-        dialog, way = call.dialog, call.way
+        dialog, way = call.dialog, self._way_of(call)
         if dialog is None or way is None:
             return
         self._forget(call)
@@ -219,12 +220,17 @@ class Calls:
 
     def _send_bye(self, call: _Call) -> None:
         """Send one BYE without waiting: we are leaving, or the session never was one."""
-        dialog, way = call.dialog, call.way
+        dialog, way = call.dialog, self._way_of(call)
         if dialog is None or way is None:
             return
         self._forget(call)
         endpoint = self._superior.endpoint
         endpoint.send(dialog.request("BYE", endpoint.via(way, endpoint.new_branch())), way)
+
+    def _way_of(self, call: _Call) -> Way | None:
+        """Return the way to the device of a call: as it is registered now, for its connection may be another one."""
+        presence = self._superior.presence(call.device_id)
+        return call.way if presence is None else presence.way
 
     def _forget(self, call: _Call) -> None:
         if call.dialog is not None:

@@ -211,7 +211,7 @@ class Rounds:
         taken = await store_catalog(
             self._around.database,
             self._around.gateway_id,
-            (device_id, presence.way.host, presence.way.port),
+            (device_id, presence.way.host),
             [_stored(channel) for channel in channels if channel.channel_id != device_id],
             at=self._around.clock.now(),
             is_whole=is_whole,
@@ -249,9 +249,8 @@ class Rounds:
         self.asked += 1
         try:
             answer = await self._superior.query(device_id, command)
-        except (AdapterError, TimeoutError) as error:
-            if isinstance(error, AdapterError):
-                self._note_failure(device_id, command, error)
+        except AdapterError as error:
+            self._note_failure(device_id, command, error)
             return
         told = {
             name: text

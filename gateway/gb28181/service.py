@@ -35,6 +35,7 @@ from catalog.gb_devices import (
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.gb28181.accounts import DeviceAccounts
+from gateway.gb28181.calls import Calls
 from gateway.gb28181.control import ControlledDevices
 from gateway.gb28181.journal import DeviceJournal
 from gateway.gb28181.rounds import MAX_TOLD, Round, RoundRules, Rounds
@@ -102,6 +103,8 @@ class DeviceService:
                 gb.clock_tolerance,
             ),
         )
+        self.calls: Calls | None = None
+        "Invites devices; set where relays run."
         self._changed = asyncio.Event()
         self._is_loaded = False
 
@@ -113,7 +116,11 @@ class DeviceService:
 
     def works(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what is to be kept running, by name."""
-        return {"gb28181": self.run, "gb28181 accounts": self._follow_accounts}
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            "gb28181": self.run,
+            "gb28181 accounts": self._follow_accounts,
+        }
+        return works if self.calls is None else works | {"gb28181 calls": self.calls.run}
 
     def wake(self) -> None:
         """Look at accounts and ways anew: the catalog changed."""
@@ -125,6 +132,8 @@ class DeviceService:
         counted = dict(self.superior.counts)
         with suppress(AdapterError):
             counted |= {f"sip_{name}": count for name, count in self.superior.endpoint.counts.items()}
+        if self.calls is not None:
+            counted |= {f"call_{name}": count for name, count in self.calls.counts.items()}
         return counted | {
             "queries": self._rounds.asked,
             "queries_failed": self._rounds.failed,
@@ -153,6 +162,8 @@ class DeviceService:
                 group.create_task(self._store(), name="gb28181-store")
                 group.create_task(self._keep_house(), name="gb28181-house")
         finally:
+            if self.calls is not None:
+                self.calls.leave_all()
             await self.superior.close()
 
     async def _follow_accounts(self) -> None:

@@ -42,6 +42,9 @@ CONNECT_TRIES: Final = 3
 CONNECT_PAUSE: Final = 1.0
 """Seconds between two tries to connect to a device (2022, Annex D)."""
 
+MAX_CONNECTIONS: Final = 4
+"""To one port; the device has one, and whoever else knocks is not kept."""
+
 _offer_ids = itertools.count(1)
 
 Answer = TypeVar("Answer")
@@ -214,6 +217,11 @@ class InvitedPull:
             return False
         return True
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another connection may wait to be judged."""
+        return len(self._connections) < MAX_CONNECTIONS
+
     def connected(self, connection: "_Connection") -> None:
         """Take note of a connection."""
         self._connections.add(connection)
@@ -344,6 +352,9 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.host = transport.get_extra_info("peername")[0]
         self._transport.pause_reading()
+        if not self._pull.has_room:
+            self.abort()
+            return
         self.judge()
         if not self._transport.is_closing():
             self._pull.connected(self)

@@ -88,6 +88,9 @@ class PsMedia:
         if size < RTP_HEADER.size:
             raise RemoteProtocolError(f"RTP packet of {size} bytes")
         first, second, sequence, timestamp, _ = RTP_HEADER.unpack_from(packet)
+        if 192 <= second <= 223:
+            # RTCP on the same way (RFC 5761, 4): nobody reads it.
+            return
         if first == 0x80:
             # The header of nearly every packet: nothing optional in it.
             payload = packet[RTP_HEADER.size :]

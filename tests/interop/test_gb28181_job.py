@@ -1,7 +1,9 @@
 """Devices that are given only our address, our id and their password show up by themselves, as a user runs it."""
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from adapters.simulator.gb_device import GbQuirk, VirtualChannel, VirtualGbDevic
 from adapters.simulator.ps_mux import PsQuirk
 from tests.gateway_process import RollLine, code_of, free_port, installation, prepare
 from tests.gb_devices import OWN_ID, add_device, running, secret, settings
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -16,16 +19,16 @@ RECORDER = "99010000001180000001"
 ONE, TWO = code_of(1), code_of(2)
 
 
-def recorder(port: int, **more: object) -> VirtualGbDevice:
-    return VirtualGbDevice(  # type: ignore[arg-type]
+def recorder(port: int, **more: Any) -> VirtualGbDevice:
+    device = VirtualGbDevice(
         RECORDER,
         secret(),
         OWN_ID,
         ("127.0.0.1", port),
         (VirtualChannel(ONE, "东门"), VirtualChannel(TWO, "西门", codec="H265")),
         keepalive=2.0,
-        **more,
     )
+    return replace(device, **more)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,28 @@ async def test_a_recorder_shows_up_and_gives_its_pictures(
         await muster.wait_shown(ONE, "offline", within=30)
         await muster.wait_shown(TWO, "offline", within=10)
         assert secret().reveal() not in muster.log
+
+
+async def test_a_restart_is_unknown_and_never_offline_and_an_end_takes_leave_of_every_device(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
+        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
+        await add_device(muster, RECORDER)
+        await muster.start()
+        devices = await stack.enter_async_context(running([recorder(port)]))
+        for code in (ONE, TWO):
+            await muster.wait_shown(code, "online", within=40)
+        await muster.kill()
+        await muster.start()
+        for code in (ONE, TWO):
+            await muster.wait_shown(code, "online", within=40)
+        history = await muster.get(f"/api/v1/sources/{(await muster.source(ONE))['source_id']}/history")
+        assert "offline" not in {each["state"] for each in history["items"]}, history
+        assert await muster.stop() == 0
+        # Nothing is left running in the recorder: its places are few.
+        await eventually(lambda: devices[RECORDER].calls == 0, what="BYE for every session")
+        assert secret().reveal() not in muster.log
+        assert '"level": "error"' not in muster.log

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.postgres
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RECORDER, OTHER = "34020000001180000001", "34020000001180000002"
 VAULT = Vault(b"k" * 32)
-ADDRESS = (RECORDER, "192.0.2.10", 5060)
+ADDRESS = (RECORDER, "192.0.2.10")
 
 
 async def add(database: Database, device_id: str = RECORDER, password: str = "Canary-Pass-61") -> None:
@@ -45,7 +45,7 @@ def channel(code: str, *, is_on: bool | None = True, is_video: bool = True) -> G
 async def tell(
     database: Database,
     channels: list[GbChannel],
-    address: tuple[str, str, int] = ADDRESS,
+    address: tuple[str, str] = ADDRESS,
     *,
     is_whole: bool = True,
 ) -> gb_devices.CatalogTaken:
@@ -145,7 +145,7 @@ async def test_a_camera_on_the_roll_under_its_own_code_is_its_only_channel(
 ) -> None:
     camera = roll.codes[1]
     await add(database, camera)
-    taken = await tell(database, [channel(f"{HERE}00001310000077")], (camera, "192.0.2.11", 5060))
+    taken = await tell(database, [channel(f"{HERE}00001310000077")], (camera, "192.0.2.11"))
     assert [(way.source_id, way.channel_id) for way in taken.added] == [
         (roll.source_ids[1], f"{HERE}00001310000077")
     ]
@@ -154,7 +154,7 @@ async def test_a_camera_on_the_roll_under_its_own_code_is_its_only_channel(
 async def test_a_camera_without_channels_is_its_own(database: Database, roll: Seeded) -> None:
     camera = roll.codes[1]
     await add(database, camera)
-    taken = await tell(database, [], (camera, "192.0.2.11", 5060))
+    taken = await tell(database, [], (camera, "192.0.2.11"))
     assert [(way.source_id, way.channel_id) for way in taken.added] == [(roll.source_ids[1], camera)]
 
 
@@ -164,7 +164,7 @@ async def test_a_source_stays_with_the_device_that_it_came_over_first(
     await add(database)
     await add(database, OTHER)
     await tell(database, [channel(roll.codes[0])])
-    taken = await tell(database, [channel(roll.codes[0])], (OTHER, "192.0.2.66", 5060))
+    taken = await tell(database, [channel(roll.codes[0])], (OTHER, "192.0.2.66"))
     assert taken.added == ()
     assert taken.conflicts == ((roll.source_ids[0], roll.codes[0]),)
     assert [row[1] for row in await endpoints(database)] == ["192.0.2.10"]
@@ -182,7 +182,7 @@ async def test_ways_follow_the_address_and_the_media_of_their_device(
     await gb_devices.store_registrations(database, [moved])
     await gb_devices.change_device(database, GATEWAY, RECORDER, media=MediaWay.UDP)
     [(_, host, port, path, transport, _)] = await endpoints(database)
-    assert (host, port, transport) == ("192.0.2.99", 40_000, "udp")
+    assert (host, port, transport) == ("192.0.2.99", 5060, "udp")
     assert str(path).endswith("?media=udp")
     found = await gb_devices.device(database, GATEWAY, RECORDER)
     assert found.is_registered(AT)
