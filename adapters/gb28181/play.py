@@ -1,7 +1,6 @@
 """Invitations to give live pictures: SDP, Subject and SSRC of GB/T 28181 (2022, 9.2, Annex G and L). Sans-IO."""
 
 import re
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,11 +44,6 @@ class Serials:
     def give_back(self, serial: str) -> None:
         """Let a number be used again."""
         self._used.discard(int(serial[-4:]))
-
-    @property
-    def in_use(self) -> AbstractSet[int]:
-        """Return the numbers in use."""
-        return self._used
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ from adapters.sip.transaction import (
     TimedOut,
     Transactions,
     TransactionsFull,
-    Unacknowledged,
     Way,
 )
 from adapters.sip.values import Via
@@ -81,12 +80,11 @@ Handler = Callable[[Incoming], None]
 
 
 class SipEndpoint:
-    """One endpoint; use it as an asynchronous context manager.
+    """One endpoint: `listen`, then `close`.
 
     Args:
         handler: is given each request that is no repetition; it answers by `respond`, at once or later.
         on_closed: is told the way of a TCP connection that ended.
-        on_unacknowledged: is told the request whose 2xx nobody acknowledged.
     """
 
     def __init__(
@@ -94,12 +92,10 @@ class SipEndpoint:
         handler: Handler,
         *,
         on_closed: Callable[[Way], None] = lambda _: None,
-        on_unacknowledged: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._handler = handler
         self._on_closed = on_closed
-        self._on_unacknowledged = on_unacknowledged
         self._transactions = Transactions()
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -286,27 +282,6 @@ class SipEndpoint:
         """Return whether something can be sent that way: a TCP connection may be gone."""
         return way.link in self._connections if way.transport == "tcp" else way.link < len(self._sockets)
 
-    async def connect(self, host: str, port: int, *, within: float) -> Way:
-        """Open a TCP connection to a peer and return the way over it.
-
-        Raises:
-            PeerTimeout, PeerClosed: it cannot be had.
-        """
-        try:
-            async with asyncio.timeout(within):
-                _, connection = await self._loop.create_connection(lambda: _Connection(self), host, port)
-        except TimeoutError:
-            raise PeerTimeout("no connection", peer=f"{host}:{port}") from None
-        except OSError as error:
-            raise PeerClosed(f"no connection: {error.strerror or error}", peer=f"{host}:{port}") from error
-        if connection.way is None:
-            raise PeerClosed("no further connection is allowed", peer=f"{host}:{port}")
-        return connection.way
-
-    def udp_way(self, host: str, port: int, link: int = 0) -> Way:
-        """Return the way to a peer over our UDP socket number `link`."""
-        return Way("udp", host, port, link)
-
     # -- UDP -----------------------------------------------------------------------------------------------------------
 
     def _listen_udp(self, host: str, port: int) -> None:
@@ -427,8 +402,6 @@ class SipEndpoint:
                 queue = self._waiting.get(event.branch)
                 if queue is not None:
                     queue.put_nowait(PeerTimeout("a SIP request was not answered"))
-            elif isinstance(event, Unacknowledged):
-                self._on_unacknowledged(event.key)
         self._pump()
 
     # -- TCP -----------------------------------------------------------------------------------------------------------

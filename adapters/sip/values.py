@@ -6,9 +6,6 @@ from typing import Final
 
 _PARAMETER: Final = re.compile(r';\s*([^=;\s]+)\s*(?:=\s*("[^"]*"|[^;]*))?')
 _USER: Final = re.compile(r"sips?:([^@;?>\s]*)@", re.IGNORECASE)
-_URI_HOST: Final = re.compile(
-    r"sips?:(?:[^@;?>\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^:;?>\s]+)(?::(\d{1,5}))?", re.IGNORECASE
-)
 _VIA: Final = re.compile(
     r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z]+)\s+(\[[0-9A-Fa-f:.]+\]|[^:;,\s]+)(?::\s*(\d{1,5}))?\s*(;[^,]*)?"
 )
@@ -59,15 +56,6 @@ def user_of(uri: str) -> str:
     """Return the user part of a SIP URI: in GB/T 28181 the code, and the one part that can be trusted to name it."""
     match = _USER.match(uri)
     return match[1] if match is not None else ""
-
-
-def host_of(uri: str) -> tuple[str, int] | None:
-    """Return host and port (5060 where none is named) of a SIP URI, or None where it is none."""
-    match = _URI_HOST.match(uri)
-    if match is None:
-        return None
-    port = int(match[2] or 5060)
-    return (match[1].strip("[]"), port) if 0 < port < 65536 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class Calls:
         self._serials = Serials(superior.own_id)
         self._calls: dict[SourceKey, _Call] = {}
         self._by_call_id: dict[str, SourceKey] = {}
+        self._offered: dict[SourceKey, int] = {}
+        "The offer of each source's present session, until it is taken up."
         self._waiting: asyncio.Queue[tuple[Invitation, MediaOffered] | _Call] = asyncio.Queue(MAX_WAITING)
         self.counts: Counter[str] = Counter()
         superior.in_call = self._in_call
@@ -87,10 +89,12 @@ class Calls:
 
     def offered(self, invitation: Invitation, offer: MediaOffered) -> None:
         """Invite a device."""
+        self._offered[offer.source_id] = offer.offer_id
         self._put((invitation, offer))
 
     def ended(self, source_id: SourceKey) -> None:
         """Take leave of the device of a source, or take an invitation under way back."""
+        self._offered.pop(source_id, None)
         call = self._calls.pop(source_id, None)
         if call is None:
             return
@@ -119,12 +123,15 @@ class Calls:
     # -- INVITE --------------------------------------------------------------------------------------------------
 
     async def _invite(self, invitation: Invitation, offer: MediaOffered) -> None:
+        if self._offered.get(offer.source_id) != offer.offer_id:
+            # Its session ended while it waited: whoever invited a device now would never take leave of it.
+            return
         serial = self._serials.take()
         if serial is None:
             self._refuse(offer, "local_error", "10,000 sessions are under way, more cannot be numbered")
             return
-        call = _Call(offer.source_id, offer.offer_id, invitation.device_id, serial)
         self.ended(offer.source_id)
+        call = _Call(offer.source_id, offer.offer_id, invitation.device_id, serial)
         self._calls[offer.source_id] = call
         async with asyncio.TaskGroup() as group:
             # A task of its own, so that the end of the session can take the invitation back.
@@ -246,6 +253,9 @@ class Calls:
         source_id = self._by_call_id.get(request.call_id)
         call = None if source_id is None else self._calls.get(source_id)
         if call is None or call.way is None or incoming.way.host != call.way.host:
+            return False
+        if call.dialog is None or call.dialog.call_id != request.call_id:
+            # Of the source's session before: its own BYE is on the way.
             return False
         self._superior.endpoint.respond(incoming, 200, "OK")
         is_over = request.method == "BYE" or (request.method == "MESSAGE" and b"MediaStatus" in request.body)

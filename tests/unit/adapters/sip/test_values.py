@@ -1,6 +1,6 @@
 import pytest
 
-from adapters.sip.values import NameAddress, Via, host_of, told_origin, user_of
+from adapters.sip.values import NameAddress, Via, told_origin
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,6 @@ from adapters.sip.values import NameAddress, Via, host_of, told_origin, user_of
 def test_who_an_address_names(value: str, user: str, tag: str) -> None:
     parsed = NameAddress.parse(value)
     assert (parsed.user, parsed.tag) == (user, tag)
-
-
-def test_the_host_of_a_uri() -> None:
-    assert host_of("sip:a@192.0.2.1:5062;transport=udp") == ("192.0.2.1", 5062)
-    assert host_of("sip:a@3402000000") == ("3402000000", 5060)
-    assert host_of("sip:[2001:db8::1]:5070") == ("2001:db8::1", 5070)
-    assert host_of("sip:a@h:99999") is None
-    assert host_of("mailto:a@b") is None
-    assert user_of("sip:h") == ""
 
 
 def test_a_via_is_read_with_blanks_and_without_a_port() -> None:
