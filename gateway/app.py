@@ -220,6 +220,7 @@ class Gateway:
             credential_desk=CredentialTrials(self._database, self._vault, config.gateway.id, self._clock),
             live_desk=(LivePictures(grants, codes, viewing, self._clock) if config.viewing.enabled else None),
             onvif_desk=onvif if config.onvif.enabled else None,
+            recordings_desk=gb_devices if config.gb28181.enabled else None,
             view_desk=(
                 Viewing(grants, codes, config.rtsp_server, self._clock) if config.rtsp_server.is_on else None
             ),

@@ -11,8 +11,9 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, Protocol
 
 from adapters.errors import (
@@ -31,8 +32,8 @@ from adapters.gb28181.manscdp import (
     parse,
     render,
 )
+from adapters.gb28181.records import RecordCollection, Recording, question, read_instant
 from adapters.gb28181.registration import (
-    BEIJING,
     Accounts,
     Refused,
     Registrar,
@@ -431,6 +432,26 @@ class Superior:
             raise PeerTimeout("no answer to Catalog", peer=device_id)
         return collection.channels, collection.is_complete
 
+    async def records(self, device_id: str, channel_id: str, day: date) -> tuple[Sequence[Recording], bool]:
+        """Ask which recordings a channel has of one local day; return them and whether the answer was whole.
+
+        Raises:
+            AdapterError: it refused, or told nothing within `BUSINESS` seconds.
+        """
+        serial, pending = self._expect(device_id, "RecordInfo")
+        collection = RecordCollection(day)
+        try:
+            await self._message(device_id, render("Query", "RecordInfo", serial, channel_id, question(day)))
+            with suppress(TimeoutError):
+                while not collection.is_complete:
+                    async with asyncio.timeout(BUSINESS):
+                        collection.take(await pending.found.get())
+        finally:
+            self._pending.pop((device_id, "RecordInfo", serial), None)
+        if collection.total is None:
+            raise PeerTimeout("no answer to RecordInfo", peer=device_id)
+        return collection.recordings, collection.is_complete
+
     async def control(self, device_id: str, channel_id: str, fields: Fields) -> None:
         """Send a DeviceControl, which has no business response (A.2.3.1).
 
@@ -522,13 +543,8 @@ def beijing_seconds(text: str, now: datetime) -> float | None:
 
     Zones, blanks for the T and milliseconds are met in the field; without a zone it is Beijing's.
     """
-    try:
-        told = datetime.fromisoformat(text.strip().replace(" ", "T", 1))
-    except ValueError:
-        return None
-    if told.tzinfo is None:
-        told = told.replace(tzinfo=BEIJING)
-    return (told - now).total_seconds()
+    told = read_instant(text)
+    return None if told is None else (told - now).total_seconds()
 
 
 def _address(way: Way) -> tuple[str, str, int]:

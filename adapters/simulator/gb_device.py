@@ -376,6 +376,16 @@ class GbDevice:
                         f"<Model>V-GB</Model><Firmware>1.0</Firmware><Channel>{len(self.device.channels)}</Channel>"
                     )
                     await self._send_body("Response", "DeviceInfo", body.serial, inner)
+                case "ConfigDownload":
+                    inner = (
+                        "<Result>OK</Result><BasicParam><Name>Virtual</Name>"
+                        f"<Expiration>{self.device.expires}</Expiration>"
+                        f"<HeartBeatInterval>{self.device.keepalive:g}</HeartBeatInterval>"
+                        "<HeartBeatCount>3</HeartBeatCount></BasicParam>"
+                    )
+                    await self._send_body("Response", "ConfigDownload", body.serial, inner)
+                case "RecordInfo":
+                    await self._tell_records(body)
                 case "PresetQuery":
                     inner = (
                         "<SumNum>1</SumNum><PresetList Num='1'><Item><PresetID>1</PresetID>"
@@ -390,6 +400,20 @@ class GbDevice:
                     await self._send_body("Response", "DeviceStatus", body.serial, inner)
                 case _:
                     pass
+
+    async def _tell_records(self, body: Manscdp) -> None:
+        """Tell a recording for each hour of the day that was asked for, in parts."""
+        day = body.text("StartTime")[:10]
+        items = [
+            f"<Item><DeviceID>{body.device_id}</DeviceID><Name>x</Name><StartTime>{day}T{hour:02d}:00:00</StartTime>"
+            f"<EndTime>{day}T{hour:02d}:59:59</EndTime><Secrecy>0</Secrecy><Type>time</Type></Item>"
+            for hour in range(24)
+        ]
+        for at in range(0, len(items), PER_MESSAGE):
+            part = items[at : at + PER_MESSAGE]
+            listed = f'<RecordList Num="{len(part)}">{"".join(part)}</RecordList>'
+            inner = f"<Name>x</Name><SumNum>{len(items)}</SumNum>{listed}"
+            await self._send_body("Response", "RecordInfo", body.serial, inner, about=body.device_id)
 
     async def _tell_catalog(self, serial: int) -> None:
         shown = [each for each in self.device.channels if each.channel_id not in self.condition.hidden]

@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from adapters.gb28181.records import covered
 from catalog import gb_devices
 from catalog.access import Role
 from catalog.gb_devices import DeviceExists, DeviceRefused, DeviceUnknown, GbDevice, NewDevice
@@ -14,9 +15,10 @@ from gateway.api import gb_schemas as schemas
 from gateway.api.acting import REFUSALS, WHOLE, acting
 from gateway.api.bodies import DoneAnswer
 from gateway.api.problem import ApiProblem, Code
+from gateway.api.reads import number_of
 from gateway.api.registry import Call, NoQuery, Registry
 from gateway.api.services import ApiServices
-from gateway.api.verbs import Acting
+from gateway.api.verbs import Acting, told_by_devices
 
 registry: Final = Registry()
 
@@ -135,6 +137,33 @@ async def remove_gb_device(call: Call[NoQuery, None]) -> BaseModel:
     """Let a device register no more; its sources stay on the roll, what it told stays on record."""
     await remove_device(acting(call), call.path["device_id"])
     return DoneAnswer()
+
+
+@registry.operation(
+    "GET",
+    "/api/v1/sources/{source_id}/recordings",
+    tag="gb28181",
+    region_rule="404 outside the token's region",
+    answers={_OPERATOR: schemas.RecordingsAnswer},
+    query=schemas.RecordingsQuery,
+    problems=(*REFUSALS, Code.NOT_RUNNING, Code.DEVICE_FAILED),
+)
+async def get_recordings(call: Call[schemas.RecordingsQuery, None]) -> BaseModel:
+    """Ask the device of a source which recordings it holds of one day."""
+    source_id, day = number_of(call.path["source_id"]), call.query.day
+    call.scope = f"source {source_id} recordings of {day}"
+    await acting(call).require_source(source_id)
+    desk = call.services.recordings_desk
+    if desk is None:
+        raise ApiProblem(Code.NOT_RUNNING, "GB/T 28181 is switched off: set enabled in [gb28181]")
+    async with told_by_devices():
+        recordings, is_whole = await desk.recordings(source_id, day)
+    return schemas.RecordingsAnswer(
+        as_of=call.services.clock.now(),
+        items=tuple(schemas.RecordingAnswer.model_validate(each) for each in recordings),
+        whole=is_whole,
+        covered=covered(recordings, day),
+    )
 
 
 @registry.operation(

@@ -1,5 +1,6 @@
 """What the API tells and takes about GB/T 28181 devices; an allow-list: what is not named here goes out nowhere."""
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -11,6 +12,29 @@ from gateway.api.schemas import Dated, Instant
 
 DeviceCode = Annotated[str, Field(pattern=r"^[0-9]{20}$")]
 DevicePassword = Annotated[SecretStr, Field(min_length=8, max_length=255)]
+
+
+class RecordingsQuery(Schema):
+    """Which day to ask for."""
+
+    day: date = Field(description="Local day; a device is asked for one day at a time.")
+
+
+class RecordingAnswer(Answer):
+    """One stretch of video that a device says it holds."""
+
+    starts_at: Instant
+    ends_at: Instant
+    kind: str = Field(description="As the device calls it: time, alarm, manual.")
+    size: int | None = Field(description="Octets, where it says so.")
+
+
+class RecordingsAnswer(Dated):
+    """What a device says it holds of one day: its word, and no look at any picture."""
+
+    items: tuple[RecordingAnswer, ...]
+    whole: bool = Field(description="Whether as many came as it announced.")
+    covered: float = Field(description="Seconds of the day that these recordings cover.")
 
 
 class GbDeviceBody(Schema):

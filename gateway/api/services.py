@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from catalog.access import Tokens
@@ -21,6 +21,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 
 if TYPE_CHECKING:  # what only annotations name; the command line need not load it
+    from adapters.gb28181.records import Recording
     from gateway.discovery_plan import SweepRequest
     from gateway.metrics import Metrics
     from gateway.onvif.ptz_desk import PtzCommand, PtzView
@@ -143,6 +144,17 @@ class OnvifDesk(Protocol):
         ...
 
 
+class RecordingsDesk(Protocol):
+    """Asks devices that register which recordings they hold (`gateway.gb28181.service.DeviceService`)."""
+
+    async def recordings(self, source_id: int, day: date) -> tuple[Sequence[Recording], bool]:
+        """Return what a source's channel has of a local day, and whether the answer was whole.
+
+        Raises `NoDevice` where the source comes over no such device, `AdapterError` where that fails.
+        """
+        ...
+
+
 class LiveDesk(Protocol):
     """Live pictures for browsers (`gateway.desks.LivePictures`).
 
@@ -194,6 +206,8 @@ class ApiServices:
     "None while live pictures are switched off."
     onvif_desk: OnvifDesk | None = None
     "None while ONVIF is switched off."
+    recordings_desk: RecordingsDesk | None = None
+    "None while GB/T 28181 is switched off."
     reports: Reports = field(init=False)
     tokens: Tokens = field(init=False)
     authentication: Authentication = field(init=False)

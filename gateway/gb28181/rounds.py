@@ -8,14 +8,16 @@ news, and now and then of everybody: many devices never tell changes by themselv
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from adapters.errors import AdapterError, RequestRefused
 from adapters.gb28181.channels import Channel
+from adapters.gb28181.manscdp import Fields, Item
 from adapters.gb28181.superior import Superior, beijing_seconds
 from catalog.database import Database
 from catalog.errors import CatalogError
@@ -30,6 +32,10 @@ ASK_AGAIN: Final = 5.0
 """Seconds until a catalog that left doubts is asked for again."""
 RETRY: Final = 60.0
 """Seconds until a device that did not answer a query is asked again, spread."""
+ABOUT_ITSELF: Final[Mapping[str, Fields]] = MappingProxyType(
+    {"DeviceInfo": (), "DeviceStatus": (), "ConfigDownload": (("ConfigType", "BasicParam"),)}
+)
+"""What a device is asked about itself, and with which fields."""
 CHECKS: Final = 256
 """Silent devices asked at once."""
 MAX_TOLD: Final = 40
@@ -187,7 +193,7 @@ class Rounds:
         if doubtful:
             return ASK_AGAIN
         await self._subscribe(device_id)
-        for command in ("DeviceInfo", "DeviceStatus"):
+        for command in ABOUT_ITSELF:
             with suppress(CatalogError):
                 await self._ask_about_itself(device_id, command)
         return self._rules.catalog_interval
@@ -248,10 +254,12 @@ class Rounds:
     async def _ask_about_itself(self, device_id: str, command: str) -> None:
         self.asked += 1
         try:
-            answer = await self._superior.query(device_id, command)
+            answer: Item = await self._superior.query(device_id, command, fields=ABOUT_ITSELF[command])
         except AdapterError as error:
             self._note_failure(device_id, command, error)
             return
+        # Of a configuration what counts is one level deeper, under the name of its kind.
+        answer = answer.child("BasicParam") or answer
         told = {
             name: text
             for name, text in list(answer.fields().items())[:MAX_TOLD]

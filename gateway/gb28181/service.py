@@ -10,12 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from random import Random, SystemRandom
 from typing import Final
 
 from adapters.errors import AdapterError
 from adapters.gb28181.channels import ChannelEvent, ChannelNews
+from adapters.gb28181.records import Recording
 from adapters.gb28181.registration import Refused, RegistrationRules
 from adapters.gb28181.superior import Alarm, Keepalive, Presence, Superior
 from adapters.sip.endpoint import Listening
@@ -40,6 +41,7 @@ from gateway.gb28181.control import ControlledDevices
 from gateway.gb28181.journal import DeviceJournal
 from gateway.gb28181.rounds import MAX_TOLD, Round, RoundRules, Rounds
 from gateway.gb28181.standing import Standing, Status
+from gateway.onvif.devices import NoDevice
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +115,18 @@ class DeviceService:
     def controlled(self) -> ControlledDevices:
         """Return the devices as they are turned."""
         return ControlledDevices(self.superior, self._standing.way_of)
+
+    async def recordings(self, source_id: int, day: date) -> tuple[Sequence[Recording], bool]:
+        """Ask the device of a source which recordings it holds of a local day.
+
+        Raises:
+            NoDevice: the source comes over no device that registers.
+            AdapterError: the device did not tell.
+        """
+        way = self._standing.way_of(source_id)
+        if way is None:
+            raise NoDevice("no_device", f"source {source_id} comes over no device that registers")
+        return await self.superior.records(*way, day)
 
     def works(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what is to be kept running, by name."""

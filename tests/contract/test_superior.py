@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -67,6 +68,10 @@ async def test_a_recorder_registers_keeps_alive_and_tells_its_channels(
         assert all(each.is_on for each in channels)
         info = await server.superior.query(RECORDER, "DeviceInfo")
         assert info.text("Manufacturer") == "Virtual"
+        recordings, is_whole = await server.superior.records(
+            RECORDER, CHANNELS[0].channel_id, date(2026, 11, 21)
+        )
+        assert (len(recordings), is_whole) == (24, True)
         await server.superior.check(RECORDER)
         assert await server.superior.subscribe_catalog(RECORDER) == 3_600
 

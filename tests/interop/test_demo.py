@@ -37,6 +37,9 @@ async def test_the_district_comes_to_life(tmp_path: Path) -> None:
     assert told["7"][-1] == "never_connected authentication_failed", text
     for number in ("8", "9", "10"):
         assert all(what.startswith("never_connected") for what in told[number]), text
+    # Two channels of a recorder that registers by itself (GB/T 28181).
+    for number in ("11", "12"):
+        assert told[number][-1] == "online", text
     assert told["99"] == ["quarantined"], text
     log = (tmp_path / "demo" / "muster.log").read_text(encoding="utf-8")
     assert "not-the-right-one" not in log

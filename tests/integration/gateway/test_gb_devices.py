@@ -153,10 +153,12 @@ async def test_a_recorder_is_known_with_its_channels_and_each_of_its_sources_fol
         assert not here.has("alive", 2)
 
         async def is_told() -> bool:
-            return "DeviceStatus" in (await gb_devices.device(here.database, GATEWAY, RECORDER)).told
+            return "ConfigDownload" in (await gb_devices.device(here.database, GATEWAY, RECORDER)).told
 
-        await eventually(is_told, what="DeviceInfo and DeviceStatus")
+        await eventually(is_told, what="DeviceInfo, DeviceStatus and its configuration")
         found = await gb_devices.device(here.database, GATEWAY, RECORDER)
+        assert found.told["ConfigDownload"]["HeartBeatInterval"] == "0.5"
+        assert found.told["DeviceInfo"]["Manufacturer"] == "Virtual"
         assert (found.channels, found.matched, found.transport) == (2, 2, "udp")
         assert found.clock_offset is not None
         assert abs(found.clock_offset) < 5
