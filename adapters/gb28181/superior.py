@@ -53,6 +53,8 @@ BUSINESS: Final = 15.0
 """Seconds for the MANSCDP response that follows it."""
 SUBSCRIPTION: Final = 3_600
 """Seconds of a catalog subscription; renewed at half of it."""
+EXPIRY_GRACE: Final = 60.0
+"""Seconds by which a refresh may be late: devices retry a minute after a failure (9.1.2.2)."""
 MAX_PENDING: Final = 20_000
 """Queries that wait for their response."""
 ALLOW: Final = "REGISTER, MESSAGE, NOTIFY, OPTIONS, BYE, ACK, CANCEL, INFO"
@@ -224,7 +226,8 @@ class Superior:
 
     def tick(self, now: float) -> None:
         """Let registrations run out; called once a second."""
-        for device_id in [each.device_id for each in self._present.values() if each.expires_at <= now]:
+        over = now - EXPIRY_GRACE
+        for device_id in [each.device_id for each in self._present.values() if each.expires_at <= over]:
             self._remove(device_id)
             self._listener.left(device_id, "expired")
 

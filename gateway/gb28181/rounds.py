@@ -36,6 +36,8 @@ ABOUT_ITSELF: Final[Mapping[str, Fields]] = MappingProxyType(
     {"DeviceInfo": (), "DeviceStatus": (), "ConfigDownload": (("ConfigType", "BasicParam"),)}
 )
 """What a device is asked about itself, and with which fields."""
+SLACK: Final = 1.2
+"""Intervals of silence before a device is asked: a keepalive a minute is never late by a second."""
 CHECKS: Final = 256
 """Silent devices asked at once."""
 MAX_TOLD: Final = 40
@@ -113,9 +115,10 @@ class Rounds:
         """Ask each device that said nothing for an interval; count a miss where that cannot even be asked."""
         for device_id in self._standing.devices():
             presence = self._superior.presence(device_id)
-            heard = presence.last_seen if presence is not None else float("-inf")
-            last = max(heard, self._checked.get(device_id, float("-inf")))
-            if now - last < self._rules.probe_interval or device_id in self._checking:
+            if presence is not None and now - presence.last_seen < SLACK * self._rules.probe_interval:
+                continue
+            checked = self._checked.get(device_id, float("-inf"))
+            if now - checked < self._rules.probe_interval or device_id in self._checking:
                 continue
             if presence is None:
                 self._checked[device_id] = now
