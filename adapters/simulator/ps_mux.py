@@ -11,6 +11,7 @@ MAX_PES: Final = 0xFF80
 RTP_PAYLOAD: Final = 1_400
 
 _TYPES: Final = {"H264": 0x1B, "H265": 0x24}
+_SOUNDS: Final = {"PCMA": 0x90, "PCMU": 0x91, "AAC": 0x0F}
 
 
 class PsQuirk(StrEnum):
@@ -33,6 +34,8 @@ class PsWriter:
 
     codec: str
     quirks: frozenset[PsQuirk] = frozenset()
+    sound: str = "PCMA"
+    "What the map says of the sound, whether any is sent or not."
 
     def picture(self, units: bytes, pts: int, *, is_key: bool) -> bytes:
         """Return one picture as a pack: with system header and map where it is a key picture."""
@@ -47,11 +50,16 @@ class PsWriter:
         out += self._packets(units, pts)
         return b"".join(out)
 
+    def piece_of_sound(self, data: bytes, pts: int) -> bytes:
+        """Return a packet of sound, which follows a picture in its pack or stands between two packs."""
+        fields = self._fields(pts)
+        return b"\0\0\1\xc0" + struct.pack(">H", len(fields) + len(data)) + fields + data
+
     def _map(self) -> bytes:
         codec = self.codec
         if PsQuirk.WRONG_MAP in self.quirks:
             codec = "H264" if codec == "H265" else "H265"
-        streams = bytes((_TYPES[codec], 0xE0, 0, 0, 0x90, 0xC0, 0, 0))
+        streams = bytes((_TYPES[codec], 0xE0, 0, 0, _SOUNDS[self.sound], 0xC0, 0, 0))
         body = b"\xe0\xff\0\0" + struct.pack(">H", len(streams)) + streams
         # The check sum that many send: none.
         return b"\0\0\1\xbc" + struct.pack(">H", len(body) + 4) + body + b"\0\0\0\0"

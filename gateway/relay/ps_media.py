@@ -4,7 +4,7 @@
 
 Sans-IO: whoever reads a socket calls `begin`, `packet` for each packet in order, and `end`. The codec is what the
 pictures are, not what a stream map claims; what comes before the first picture that tells it cannot be decoded and is
-dropped.
+dropped. Where sound is carried too, the first pictures wait for its first piece: it must be described with them.
 """
 
 import secrets
@@ -22,6 +22,7 @@ from adapters.media.sdp import Format, Media
 from gateway.relay.chunk import HEADER, ChunkWalker
 from gateway.relay.intake import Frames
 from gateway.relay.picture import classifier
+from gateway.relay.ps_sound import Sound, sound_of
 from gateway.relay.pull import Opened, Shared, Take
 from gateway.relay.reader import ChunkReader
 
@@ -32,11 +33,8 @@ AUDIO: Final = 2
 """Channels of the frames that are made; the next one of each is its RTCP's, which nobody sends."""
 UNDECIDED: Final = 250
 """Pictures without a parameter set after which a stream is given up: ten seconds at 25 a second."""
-MAX_AUDIO: Final = 1_280
-"""Octets of G.711 in one packet: 160 ms, within what the standard allows."""
-
-_G711: Final = {"PCMA": 8, "PCMU": 0}
-_SETS: Final = {"H264": frozenset({7}), "H265": frozenset({32, 33})}
+MOST_WAITING: Final = 12
+"""Pictures that wait for the first piece of sound: half a second at 25 a second."""
 
 
 class PsMedia:
@@ -56,17 +54,15 @@ class PsMedia:
         self._reader = ChunkReader(shared.made, None, take)
         self._frames = Frames(shared.made, self._reader)
         self._video: Packetizer | None = None
-        self._sound: Packetizer | None = None
+        self._sound: Sound | None = None
+        self._first_sound: Elementary | None = None
+        self._waiting: list[tuple[Elementary, list[bytes]]] = []
+        "Pictures before what comes is known, the first with parameter sets, each with its units."
         self._clock = _Timeline()
         self._expected = -1
         self._undecided = 0
         self.opened: Callable[[Opened], None] | None = None
         "Called once it is known what comes."
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is known what comes."""
-        return self._video is not None
 
     @property
     def oddities(self) -> dict[str, int]:
@@ -106,7 +102,7 @@ class PsMedia:
         for each in self._demuxer.feed(payload, timestamp, marker=bool(second & 0x80)):
             if each.is_video:
                 self._picture(each)
-            elif self._sound is not None:
+            elif self._audio:
                 self._piece_of_sound(each)
 
     def end(self) -> None:
@@ -117,70 +113,81 @@ class PsMedia:
         units = split_units(picture.data)
         if not units:
             return
-        video = self._video or self._decide(units)
-        if video is None:
-            return
+        if self._video is None:
+            self._wait(picture, units)
+        else:
+            self._write(self._video, picture, units)
+
+    def _write(self, video: Packetizer, picture: Elementary, units: list[bytes]) -> None:
         if picture.follows_loss:
             video.skip()
-        timestamp = self._clock.video(picture, self._frames.now)
+        timestamp = self._clock.take(picture, self._frames.now)
         for packet in video.picture(units, timestamp):
             self._frames.write(VIDEO, packet)
 
-    def _decide(self, units: list[bytes]) -> Packetizer | None:
-        """Decide by the first picture with parameter sets what the stream is.
+    def _wait(self, picture: Elementary, units: list[bytes]) -> None:
+        """Begin with the first picture with parameter sets, once it is known what sound comes beside it.
 
         Raises:
-            UnsupportedMedia: too many came without, or the map names another codec.
+            UnsupportedMedia: too many pictures came without.
         """
-        codec = codec_of(units)
-        if codec is None or not any(_kind(codec, unit) in _SETS[codec] for unit in units):
+        codec = codec_of(self._waiting[0][1] if self._waiting else units)
+        if codec is None or not (self._waiting or _has_sets(codec, units)):
             self._undecided += 1
             if self._undecided >= UNDECIDED:
                 named = self._demuxer.video or "no"
                 raise UnsupportedMedia(
                     f"no H.264 or H.265 in the program stream; its map names {named} video"
                 )
-            return None
+            return
+        self._waiting.append((picture, units))
+        awaits_sound = self._audio and self._demuxer.audio_type is not None and self._first_sound is None
+        if awaits_sound and len(self._waiting) < MOST_WAITING:
+            return
+        video = self._open(codec, self._waiting[0][1])
+        for each in self._waiting:
+            self._write(video, *each)
+        self._waiting.clear()
+
+    def _open(self, codec: str, units: list[bytes]) -> Packetizer:
+        """Tell what comes: video of `codec` whose parameter sets stand in `units`, and sound."""
         chosen = Format(
             PAYLOAD_TYPE, codec, CLOCK_RATE, None, "packetization-mode=1" if codec == "H264" else None
         )
         media = [Media("video", "RTP/AVP", (describe(chosen, units),), ())]
         channels = [(VIDEO, VIDEO + 1)]
-        sound = self._demuxer.audio
-        if self._audio and sound in _G711:
-            self._sound = Packetizer(sound, _G711[sound], _ssrc())
-            media.append(Media("audio", "RTP/AVP", (Format(_G711[sound], sound, 8000),), ()))
+        if self._audio:
+            self._sound = sound_of(self._demuxer.audio, self._first_sound)
+        if self._sound is not None:
+            media.append(self._sound.media)
             channels.append((AUDIO, AUDIO + 1))
         walker = ChunkWalker(
             VIDEO, {channel for pair in channels for channel in pair}, PAYLOAD_TYPE, classifier(codec)
         )
-        info = StreamInfo(codec, PAYLOAD_TYPE, CLOCK_RATE, has_audio=sound is not None)
+        has_audio = self._demuxer.audio is not None or self._sound is not None
+        info = StreamInfo(codec, PAYLOAD_TYPE, CLOCK_RATE, has_audio=has_audio)
         if self.opened is not None:
             self.opened(Opened(tuple(media), tuple(channels), info, self._transport, True, walker))
         self._reader.walker = walker
-        self._video = Packetizer(codec, PAYLOAD_TYPE, _ssrc())
+        self._video = Packetizer(codec, PAYLOAD_TYPE, int.from_bytes(secrets.token_bytes(4), "big"))
         return self._video
 
     def _piece_of_sound(self, piece: Elementary) -> None:
-        sound = self._sound
-        if sound is None:
-            return
-        at = self._clock.audio(piece, len(piece.data))
-        for begin in range(0, len(piece.data), MAX_AUDIO):
-            part = piece.data[begin : begin + MAX_AUDIO]
-            (packet,) = sound.picture([part], at + begin)
-            self._frames.write(AUDIO, packet)
+        if self._first_sound is None:
+            self._first_sound = piece
+        if self._sound is not None:
+            for packet in self._sound.packets(piece):
+                self._frames.write(AUDIO, packet)
 
 
 class _Timeline:
-    """The RTP timestamps of what is made: the sender's own where they move, our clock's where they stand still."""
+    """RTP timestamps of pictures: the sender's own where they move, our clock's where they stand still."""
 
     def __init__(self) -> None:
         self._last = (-1, -1, 0, 0.0)
         "PTS and RTP timestamp of the last picture, the timestamp that it was given, and when it came."
-        self._sound = -1
 
-    def video(self, picture: Elementary, now: float) -> int:
+    def take(self, picture: Elementary, now: float) -> int:
         """Return the timestamp of the next picture, 90 kHz."""
         pts, stamp = -1 if picture.pts is None else picture.pts, picture.timestamp
         before_pts, before_stamp, given, at = self._last
@@ -193,15 +200,6 @@ class _Timeline:
         chosen &= 0xFFFFFFFF
         self._last = (pts, stamp, chosen, now)
         return chosen
-
-    def audio(self, piece: Elementary, samples: int) -> int:
-        """Return the timestamp of the next piece of sound, 8 kHz; it goes on from the last where that fits."""
-        told = (piece.timestamp if piece.pts is None else piece.pts) * 8 // 90
-        if self._sound < 0 or abs(told - self._sound) > 8_000:
-            self._sound = told
-        at = self._sound
-        self._sound += samples
-        return at
 
 
 class PsTap:
@@ -232,9 +230,12 @@ class PsTap:
         media.end()
 
 
-def _kind(codec: str, unit: bytes) -> int:
-    return unit[0] & 0x1F if codec == "H264" else unit[0] >> 1 & 0x3F
-
-
-def _ssrc() -> int:
-    return int.from_bytes(secrets.token_bytes(4), "big")
+def _has_sets(codec: str | None, units: list[bytes]) -> bool:
+    """Return whether parameter sets of `codec` are among the units."""
+    match codec:
+        case "H264":
+            return any(unit[0] & 0x1F == 7 for unit in units)
+        case "H265":
+            return any(unit[0] >> 1 & 0x3F in (32, 33) for unit in units)
+        case _:
+            return False

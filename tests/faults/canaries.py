@@ -17,6 +17,14 @@ from gateway.console.pages import PAGES
 from tests.fakes.rtsp_server import FakeRtspServer, Script, Seen
 from tests.gateway_process import MusterProcess
 
+GB_DEVICE = "99010000001180000001"
+"""The recorder that registers."""
+
+
+def path_of(template: str) -> str:
+    """Return the path of an operation or a page about the first of its kind."""
+    return template.replace("{source_id}", "1").replace("{device_id}", GB_DEVICE)
+
 
 def canary(number: int) -> str:
     """Return a secret that nothing else looks like."""
@@ -136,7 +144,7 @@ async def answers(muster: MusterProcess, tokens: Mapping[str, str]) -> dict[str,
     paths = []
     for operation in OPERATIONS:
         if operation.method == "GET" and operation.operation_id != "stream_events":
-            path = operation.path.replace("{source_id}", "1")
+            path = path_of(operation.path)
             forms = ("", "?format=csv", "?format=xlsx", "?format=csv&lang=en", "?format=html&lang=en")
             paths += [path + form for form in forms]
     found: dict[str, bytes] = {}
@@ -164,7 +172,7 @@ async def pages(muster: MusterProcess, token: str) -> dict[str, bytes]:
             assert response.status == 200, response.status
         for page in PAGES:
             for language in ("zh", "en"):
-                path = page.path.replace("{source_id}", "1")
+                path = path_of(page.path)
                 async with session.get(muster.url(f"{path}?lang={language}")) as response:
                     assert response.status == 200, (path, response.status)
                     found[f"page {path} {language}"] = await response.read()

@@ -1,16 +1,21 @@
 """No secret comes out again: planted by every way in, looked for at every way out of a real installation."""
 
 import asyncio
+import base64
 import os
 import signal
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from adapters.simulator.gb_device import VirtualChannel, VirtualGbDevice
+from catalog.model.secret import Secret
 from tests.fakes.rtsp_server import FakeRtspServer, Script
 from tests.faults.canaries import (
+    GB_DEVICE,
     AnsweringCamera,
     TalkativeCamera,
     answers,
@@ -37,9 +42,12 @@ from tests.gateway_process import (
     MusterProcess,
     RollLine,
     code_of,
+    free_port,
     installation,
     prepare,
 )
+from tests.gb_devices import OWN_ID, running
+from tests.gb_devices import settings as gb_settings
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -133,6 +141,52 @@ async def equip(muster: MusterProcess, street: Street) -> dict[str, bytes]:
     return said
 
 
+async def let_recorders_knock(muster: MusterProcess, stack: AsyncExitStack, port: int, token: str) -> bytes:
+    """One registers as it should; one is unknown and shows a password in its login; one has a wrong password."""
+    body = {"device_id": GB_DEVICE, "password": canary(9), "name": "recorder"}
+    status, said = await put(muster, "POST", "/api/v1/gb28181/devices", token, body)
+    assert status == 201, said
+    recorder = VirtualGbDevice(
+        GB_DEVICE,
+        Secret(canary(9)),
+        OWN_ID,
+        ("127.0.0.1", port),
+        (VirtualChannel(code_of(40), "gate"),),
+        keepalive=2.0,
+    )
+    await stack.enter_async_context(running([recorder]))
+
+    async def is_registered() -> bool:
+        answer = await muster.get(f"/api/v1/gb28181/devices/{GB_DEVICE}")
+        return bool(answer["device"]["registered"] and answer["channels"])
+
+    await eventually(is_registered, within=20, what="the recorder's catalog")
+    stranger = "99010000001180000002"
+    login = base64.b64encode(f"admin:{canary(10)}".encode()).decode()
+    register = (
+        f"REGISTER sip:{OWN_ID}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5099;branch=z9hG4bKx;rport\r\n"
+        f"From: <sip:{stranger}@127.0.0.1>;tag=x\r\nTo: <sip:{stranger}@127.0.0.1>\r\nCall-ID: x\r\n"
+        f"CSeq: 1 REGISTER\r\nContact: <sip:{stranger}:{canary(10)}@127.0.0.1:5099>\r\nMax-Forwards: 70\r\n"
+        f"Authorization: Basic {login}\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unknown:
+        unknown.sendto(register.encode(), ("127.0.0.1", port))
+    wrong = VirtualGbDevice(
+        "99010000001180000003", Secret(canary(11)), OWN_ID, ("127.0.0.1", port), (), keepalive=2.0
+    )
+    body = {"device_id": wrong.device_id, "password": canary(12)}
+    status, text = await put(muster, "POST", "/api/v1/gb28181/devices", token, body)
+    assert status == 201, text
+    await stack.enter_async_context(running([wrong]))
+
+    async def are_refused() -> bool:
+        answer = await muster.get("/api/v1/gb28181/quarantine")
+        return {each["device_id"] for each in answer["items"]} == {stranger, wrong.device_id}
+
+    await eventually(are_refused, within=20, what="the two that are refused")
+    return said + text
+
+
 async def blunder(muster: MusterProcess, token: str) -> dict[str, bytes]:
     """Make every mistake by which a person could bring a password to the wrong place."""
     secret, said = canary(30), {}
@@ -172,6 +226,10 @@ async def blunder(muster: MusterProcess, token: str) -> dict[str, bytes]:
             {"cidr": url, "document": "d", "approver": "a", "expires_at": "2099-01-01T00:00Z"},
         ),
         ("POST", "/api/v1/sightings/1/confirm", {"path": f"/user=admin_password={secret}"}),
+        ("POST", "/api/v1/gb28181/devices", {"device_id": secret, "password": secret}),
+        ("POST", "/api/v1/gb28181/devices", {"device_id": GB_DEVICE, "password": [secret]}),
+        ("POST", "/api/v1/gb28181/devices", {"device_id": GB_DEVICE, "password": secret * 30}),
+        ("PATCH", f"/api/v1/gb28181/devices/{GB_DEVICE}", {"password": secret * 30}),
     ]
     for number, (method, path, body) in enumerate(bodies):
         status, text = await put(muster, method, path, token, body)
@@ -247,7 +305,9 @@ async def sweep(muster: MusterProcess, street: Street, token: str) -> None:
 async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         street = await open_street(stack)
-        muster = await stack.enter_async_context(installation(tmp_path, settings=SETTINGS))
+        sip_port = free_port()
+        settings = SETTINGS + gb_settings(sip_port)
+        muster = await stack.enter_async_context(installation(tmp_path, settings=settings))
         await muster.start()
         said = await equip(muster, street)
         tokens = {
@@ -271,6 +331,7 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
             what="every DESCRIBE",
         )
         await sweep(muster, street, operator)
+        said["GB/T 28181"] = await let_recorders_knock(muster, stack, sip_port, operator)
         said |= await blunder(muster, operator)
         said |= await import_wrong_roll(muster, operator)
         said["SSE"] = await stream(muster, operator, 2)
@@ -282,10 +343,11 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
         said |= ours
         sockets = listening({int(place.split("/")[2]) for place in ours})
         of_udp = {each for each in sockets if each.startswith("udp")}
-        assert sockets - of_udp == {f"tcp 0100007F:{muster.port:04X}"}
+        assert sockets - of_udp == {f"tcp 0100007F:{port:04X}" for port in (muster.port, sip_port)}
         # WS-Discovery: the group's port, one socket that asks it from loopback, one that asks single addresses.
         assert [each for each in of_udp if each.endswith(":0E76")] == ["udp FAFFFFEF:0E76"]
-        assert len(of_udp) == 3
+        assert f"udp 0100007F:{sip_port:04X}" in of_udp
+        assert len(of_udp) == 4
         assert open_to_others(tmp_path / "state") == []
         said |= await answers(muster, tokens)
         said |= await pages(muster, operator)
@@ -294,7 +356,7 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
         key = (tmp_path / "state" / "credential.key").read_bytes()
         said |= files(tmp_path, without=("*.password", "*.token", "credential.key"))
 
-        numbers = (*range(1, 9), 30, 31)
+        numbers = (*range(1, 13), 30, 31)
         secrets = [*(canary(number) for number in numbers), *tokens.values()]
         pairs = [("admin", canary(number)) for number in numbers] + [("muster", canary(8))]
         wanted = needles(secrets, pairs) | {"the key": key, "the key in hex": key.hex().encode()}
