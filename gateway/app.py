@@ -126,7 +126,7 @@ class Gateway:
             workers = self._config.relay.workers or None
             onvif = self._config.onvif
             async with (
-                RelayManager(self._clock, workers=workers) as relays,
+                RelayManager(self._clock, workers=workers, ports=self._config.relay.ports) as relays,
                 OnvifClients(
                     self._clock, concurrency=2 * onvif.concurrency, timeout=onvif.timeout
                 ) as onvif_clients,

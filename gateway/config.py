@@ -32,6 +32,9 @@ __all__ = ["Config", "ConfigError", "Problem", "load_config", "render_config"]
 DEFAULT_PORTS: Final = (554, 3702)
 """RTSP's registered port (RFC 7826, section 18.5) and WS-Discovery's; others are asked only where configured."""
 
+LEAST_PORTS: Final = 512
+"""A pair for each of the most workers."""
+
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:@\[\]]*)(?::[0-9]{1,5})?")
 
 
@@ -238,6 +241,9 @@ class RelayConfig(Section):
 
     workers: int = Field(default=0, ge=0, le=256)
     "Worker processes; 0 means one a core."
+    media_ports: str = Field(default="", pattern=r"^([0-9]{1,5}-[0-9]{1,5})?$")
+    """Ports for media over UDP, in and out, and for connections of GB/T 28181 devices, as "30000-31999"; two a stream,
+    and each rests for a minute after its stream. "" means whatever the kernel gives: without a firewall."""
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
     response_timeout: float = Field(default=10.0, gt=0, le=60)
     media_timeout: float = Field(default=10.0, gt=0, le=300)
@@ -263,6 +269,24 @@ class RelayConfig(Section):
     "Bits a second; a source that delivers less for a minute is degraded (`bitrate_low`). 0: never."
     reconnect_first: float = Field(default=1.0, gt=0, le=60)
     reconnect_longest: float = Field(default=45.0, gt=0, le=3600)
+
+    @property
+    def ports(self) -> range | None:
+        """Return the ports for media, None for the kernel's choice."""
+        if not self.media_ports:
+            return None
+        first, _, last = self.media_ports.partition("-")
+        return range(int(first), int(last) + 1)
+
+    @field_validator("media_ports")
+    @classmethod
+    def _is_a_range(cls, text: str) -> str:
+        first, last = map(int, text.split("-")) if text else (1024, 65535)
+        if first < 1024 or last > 65535 or last - first + 1 < LEAST_PORTS:
+            raise ValueError(
+                f"media_ports must be two ports from 1024 to 65535, with {LEAST_PORTS} or more from one to the other"
+            )
+        return text
 
     @model_validator(mode="after")
     def _waits_grow(self) -> Self:

@@ -43,6 +43,7 @@ from gateway.relay.protocol import (
     WorkerReady,
 )
 from gateway.relay.spec import Invitation, RelaySpec
+from gateway.relay.udp import share_of
 from gateway.relay.view import RelaySnapshot, RelayView
 
 logger = logging.getLogger(__name__)
@@ -71,14 +72,23 @@ class RelayManager:
         clock: the gateway's.
         workers: processes; one a core when None.
         rebalancing: when a relay moves to another worker.
+        ports: for media, in and out, over UDP and over connections that devices make; None: the kernel's choice.
     """
 
     def __init__(
-        self, clock: Clock, *, workers: int | None = None, rebalancing: RebalancingRules | None = None
+        self,
+        clock: Clock,
+        *,
+        workers: int | None = None,
+        rebalancing: RebalancingRules | None = None,
+        ports: range | None = None,
     ) -> None:
         self._clock = clock
         count = workers if workers is not None else os.cpu_count() or 1
-        self._slots = [WorkerSlot(index, clock, self._on_event, self._on_lost) for index in range(count)]
+        self._slots = [
+            WorkerSlot(index, clock, share_of(ports, index, count), self._on_event, self._on_lost)
+            for index in range(count)
+        ]
         self._placed: dict[SourceKey, WorkerSlot] = {}
         self._views: dict[SourceKey, RelayView] = {}
         self._rebalancing = Rebalancing(rebalancing)

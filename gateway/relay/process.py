@@ -55,6 +55,7 @@ class WorkerSlot:
     Args:
         index: number of the slot.
         clock: the gateway's.
+        ports: even ports for media, None for the kernel's choice.
         on_event: is given each event of the present process.
         on_lost: is told the process id when a process is gone.
     """
@@ -63,6 +64,7 @@ class WorkerSlot:
         self,
         index: int,
         clock: Clock,
+        ports: range | None,
         on_event: Callable[["WorkerSlot", Event], None],
         on_lost: Callable[["WorkerSlot", int], None],
     ) -> None:
@@ -77,6 +79,7 @@ class WorkerSlot:
         self._flowing = 0
         self._counted_at: float | None = None
         self._clock = clock
+        self._ports = ports or range(0)
         self._on_event = on_event
         self._on_lost = on_lost
         self._writer: asyncio.StreamWriter | None = None
@@ -151,7 +154,7 @@ class WorkerSlot:
                     sys.executable,
                     "-m",
                     "gateway.relay.worker",
-                    *map(str, descriptors),
+                    *map(str, (*descriptors, self._ports.start, self._ports.stop)),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     pass_fds=descriptors,

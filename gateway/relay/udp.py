@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
+import itertools
+import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from adapters.errors import AdapterError, LocalResourcesExhausted
@@ -21,14 +24,38 @@ QUARANTINE: Final = 60.0
 """Seconds for which a port that carried a stream is not used again: its sender may not have noticed."""
 
 
+TRIES: Final = 64
+"""Ports of the kernel's choice that are tried for one that serves."""
+
+
+def share_of(ports: range | None, index: int, count: int) -> range | None:
+    """Return the even ports of `ports` that worker `index` of `count` may use; None means the kernel's choice.
+
+    Each worker has its own: only it knows which ports of its carried a stream a short while ago.
+
+    Raises:
+        ValueError: fewer pairs than workers.
+    """
+    if ports is None:
+        return None
+    pairs = range(ports.start + ports.start % 2, ports.stop - 1, 2)
+    if len(pairs) < count:
+        raise ValueError(f"{len(pairs)} pairs of ports for {count} workers")
+    return pairs[len(pairs) * index // count : len(pairs) * (index + 1) // count]
+
+
 class PortPool:
-    """Bind pairs of ports for RTP and RTCP, never one that carried another stream a short while ago.
+    """Bind ports for media, in pairs for RTP and RTCP, never one that carried another stream a short while ago.
 
     Args:
+        ports: even ports, each the first of a pair; None takes what the kernel gives.
         gro: whether the kernel may hand on bursts of datagrams in one piece, where it can.
     """
 
-    def __init__(self, *, gro: bool = True) -> None:
+    def __init__(self, ports: range | None = None, *, gro: bool = True) -> None:
+        self._ports = ports
+        # Not the same after each start: whoever still sends to a process before us shall not meet another stream.
+        self._next = secrets.randbelow(len(ports)) if ports else 0
         self._gro = gro
         self._used: deque[tuple[float, int]] = deque()
 
@@ -39,9 +66,9 @@ class PortPool:
             LocalResourcesExhausted: no pair was free, or no descriptor for it.
         """
         quarantined = self._quarantined(now)
-        for _ in range(64):
+        for port in self._candidates(quarantined):
             try:
-                pair = _bind_pair(address, quarantined, gro=self._gro)
+                pair = _bind_pair(address, port, quarantined, gro=self._gro)
             except OSError as error:
                 raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
             if pair is not None:
@@ -56,18 +83,34 @@ class PortPool:
         """
         quarantined = self._quarantined(now)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        for _ in range(64):
-            listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        for port in self._candidates(quarantined):
             try:
-                listening.bind((address, 0))
+                listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            except OSError as error:
+                raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
+            try:
+                # A connection that ended leaves its port waiting (TIME_WAIT) about as long as the quarantine.
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.bind((address, port))
                 if listening.getsockname()[1] not in quarantined:
                     listening.listen(4)
                     return listening
             except OSError as error:
                 listening.close()
-                raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
+                if error.errno != errno.EADDRINUSE:
+                    raise LocalResourcesExhausted(error.strerror or type(error).__name__) from error
             listening.close()
         raise LocalResourcesExhausted("no TCP port is free")
+
+    def _candidates(self, quarantined: set[int]) -> Iterator[int]:
+        """Yield the ports to try, 0 for the kernel's choice; each of a range comes as late as possible again."""
+        if self._ports is None:
+            yield from itertools.repeat(0, TRIES)
+            return
+        for _ in range(len(self._ports)):
+            port, self._next = self._ports[self._next], (self._next + 1) % len(self._ports)
+            if port not in quarantined:
+                yield port
 
     def _quarantined(self, now: float) -> set[int]:
         while self._used and self._used[0][0] < now - QUARANTINE:
@@ -80,7 +123,7 @@ class PortPool:
 
 
 def _bind_pair(
-    address: str, quarantined: set[int], *, gro: bool
+    address: str, wanted: int, quarantined: set[int], *, gro: bool
 ) -> tuple[socket.socket, socket.socket] | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     rtp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -90,14 +133,14 @@ def _bind_pair(
         rtp.close()
         raise
     try:
-        rtp.bind((address, 0))
+        rtp.bind((address, wanted))
         port = rtp.getsockname()[1]
         if port % 2 == 0 and port not in quarantined:
             rtcp.bind((address, port + 1))
             configure(rtp, gro=gro)
             return rtp, rtcp
     except OSError:
-        # The next port is taken: try another pair.
+        # This one or the next is taken: try another pair.
         pass
     rtp.close()
     rtcp.close()

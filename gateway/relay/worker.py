@@ -122,14 +122,15 @@ class Worker:
     Args:
         link: where events go.
         clock: tells the receipt times.
+        ports: even ports for media, None for the kernel's choice.
     """
 
-    def __init__(self, link: EventLink, clock: Clock) -> None:
+    def __init__(self, link: EventLink, clock: Clock, ports: range | None) -> None:
         self._link = link
         self._clock = clock
         self._relays: dict[SourceKey, Relay] = {}
         self._leaving: dict[SourceKey, asyncio.Task[None]] = {}
-        self._shared = Shared(SharedBuffer(), SharedBuffer(), PortPool(), ReadTick(), Decoder())
+        self._shared = Shared(SharedBuffer(), SharedBuffer(), PortPool(ports), ReadTick(), Decoder())
 
     async def run(self, commands: asyncio.StreamReader, way: socket.socket) -> None:
         """Obey commands until `Shutdown` or the end of the connection; serve whoever comes over `way`."""
@@ -210,12 +211,13 @@ class Worker:
                 self._link.send(MediaAlive(now, now_utc, tuple(alive), tuple(alive.values())))
 
 
-async def serve(control: socket.socket, way: socket.socket) -> None:
+async def serve(control: socket.socket, way: socket.socket, ports: range | None) -> None:
     """Serve the control plane at the other end of `control` until it is gone.
 
     Args:
         control: commands and events.
         way: brings accepted connections.
+        ports: even ports for media, None for the kernel's choice.
     """
     reader, writer = await asyncio.open_unix_connection(sock=control, limit=MAX_LINE)
     link = EventLink(writer)
@@ -230,7 +232,7 @@ async def serve(control: socket.socket, way: socket.socket) -> None:
     # Ctrl-C at a terminal reaches the whole group; it is the control plane that decides.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     try:
-        await Worker(link, SystemClock()).run(reader, way)
+        await Worker(link, SystemClock(), ports).run(reader, way)
     except asyncio.CancelledError:
         # Asked to leave by signal: everything is cleaned up by now.
         logger.info("worker %d was asked to leave", os.getpid(), extra={"action": "worker_leaves"})
@@ -281,17 +283,18 @@ def keep_memory() -> None:
 
 
 def main() -> int:
-    """Run the worker on the two descriptors named by the arguments."""
-    if len(sys.argv) != 3 or not all(text.isdecimal() for text in sys.argv[1:]):
+    """Run the worker on the two descriptors, and with the first port and the one behind the last, of the arguments."""
+    if len(sys.argv) != 5 or not all(text.isdecimal() for text in sys.argv[1:]):
         sys.stderr.write("this program is started by the gateway\n")
         return 2
-    control, way = (socket.socket(fileno=int(text)) for text in sys.argv[1:])
+    control, way = (socket.socket(fileno=int(text)) for text in sys.argv[1:3])
+    ports = range(int(sys.argv[3]), int(sys.argv[4]), 2)
     way.setblocking(False)
     die_with_parent(control)
     raise_file_limit()
     keep_memory()
     collect_seldom()
-    uvloop.run(serve(control, way))
+    uvloop.run(serve(control, way, ports or None))
     return 0
 
 

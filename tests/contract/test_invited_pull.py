@@ -21,7 +21,7 @@ from tests.interop.relay_peers import facts_of
 from tests.unit.adapters.media.test_ps import PPS, SPS, annexb
 from tests.waiting import eventually
 
-ONE = SourceKey(1)
+ONE, TWO = SourceKey(1), SourceKey(2)
 DEVICE, CHANNEL = "34020000001180000001", "34020000001320000001"
 HERE, ELSEWHERE = "127.0.0.1", "127.0.50.9"
 BOUNDS = RelayBounds(
@@ -63,24 +63,26 @@ class Case:
         return sum(mark * 40 in packet for _, packet in self.superior.frames)
 
 
+def spec_of(source: SourceKey, media: MediaWay, superior: FakeRtspServer) -> RelaySpec:
+    return RelaySpec(
+        source,
+        CHANNEL,
+        RtspTarget(HERE, 5060, "/x"),
+        sink=SinkSpec(RtspTarget(HERE, superior.port, "/m")),
+        invitation=Invitation(DEVICE, CHANNEL, media, HERE),
+        bounds=BOUNDS,
+    )
+
+
 @asynccontextmanager
-async def relaying(media: MediaWay) -> AsyncIterator[Case]:
+async def relaying(media: MediaWay, ports: range | None = None) -> AsyncIterator[Case]:
     async with (
         fake_rtsp_server(Script(packet_interval=0)) as superior,
-        RelayManager(SystemClock(), workers=1) as relays,
+        RelayManager(SystemClock(), workers=1, ports=ports) as relays,
     ):
         caller = Caller()
         relays.caller = caller
-        relays.start(
-            RelaySpec(
-                ONE,
-                CHANNEL,
-                RtspTarget(HERE, 5060, "/x"),
-                sink=SinkSpec(RtspTarget(HERE, superior.port, "/m")),
-                invitation=Invitation(DEVICE, CHANNEL, media, HERE),
-                bounds=BOUNDS,
-            )
-        )
+        relays.start(spec_of(ONE, media, superior))
         yield Case(relays, caller, superior)
 
 
@@ -240,3 +242,40 @@ async def test_a_stop_takes_leave_of_the_device() -> None:
             await eventually(lambda: case.pictures(OURS) > 5, what="its pictures")
         case.relays.stop(ONE, "test over")
         await eventually(lambda: case.caller.ends == [ONE], what="the leave")
+
+
+def free_pair() -> int:
+    """An even port of which nobody uses it or the next, over UDP or TCP."""
+    for port in range(42_000, 43_000, 2):
+        with (
+            socket.socket() as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            suppress(OSError),
+        ):
+            tcp.bind((HERE, port))
+            udp.bind((HERE, port + 1))
+            return port
+    raise AssertionError("no pair is free")
+
+
+@pytest.mark.parametrize("media", [MediaWay.UDP, MediaWay.TCP_PASSIVE])
+async def test_where_no_port_is_left_the_fault_is_ours_and_the_others_play_on(media: MediaWay) -> None:
+    port = free_pair()
+    async with relaying(media, range(port, port + 3)) as case, facts_of(case.relays) as facts:
+        offer = await case.offer()
+        assert offer.port == port
+        case.relays.start(spec_of(TWO, media, case.superior))
+        await eventually(
+            facts.has(TWO, lambda e: isinstance(e, RelayEnded) and e.cause == "local_error" and e.retryable),
+            what="the end of the second",
+        )
+        case.answer(offer)
+        if media is MediaWay.UDP:
+            async with sending(Sender(HERE, offer.port, OURS)):
+                await eventually(lambda: case.pictures(OURS) > 5, what="pictures of the first")
+        else:
+            _, device = await asyncio.open_connection(HERE, offer.port)
+            device.write(b"".join(len(each).to_bytes(2, "big") + each for each in packets(OURS)))
+            await eventually(lambda: case.pictures(OURS) > 5, what="pictures of the first")
+            device.transport.abort()
+        assert len(case.caller.offers) == 1

@@ -62,7 +62,8 @@ async def worker_here() -> AsyncIterator[Told]:
     our_way, their_way = make_pair()
     async with asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(told.listen(), name="listen")
-        tasks.create_task(Worker(EventLink(writer), SystemClock()).run(reader, their_way), name="worker")
+        worker = Worker(EventLink(writer), SystemClock(), None)
+        tasks.create_task(worker.run(reader, their_way), name="worker")
         try:
             await eventually(lambda: bool(told.events), what="a worker that is ready")
             yield told

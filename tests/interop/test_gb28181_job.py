@@ -48,7 +48,9 @@ async def test_a_recorder_shows_up_and_gives_its_pictures(
 ) -> None:
     port = free_port()
     async with AsyncExitStack() as stack:
-        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
+        muster = await stack.enter_async_context(
+            installation(tmp_path, settings=settings(port), MUSTER__RELAY__MEDIA_PORTS="30000-30999")
+        )
         await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
         await add_device(muster, RECORDER, media=media)
         await muster.start()

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from gateway.relay.pace import ReadTick
 from gateway.relay.reader import ChunkReader, SharedBuffer
 from gateway.relay.reception import Reception
 from gateway.relay.reorder import TAKEOVER_PACKETS, TAKEOVER_SILENCE, SsrcPin
-from gateway.relay.udp import QUARANTINE, PortPool, UdpMedia
+from gateway.relay.udp import QUARANTINE, PortPool, UdpMedia, share_of
 from tests.waiting import eventually
 
 SOL_UDP, UDP_SEGMENT = 17, 103
@@ -54,6 +55,57 @@ def test_a_port_that_carried_a_stream_is_kept_out_of_use_for_a_while() -> None:
     first, second = pool.bind("127.0.0.1", QUARANTINE + 1)
     first.close()
     second.close()
+
+
+def test_ports_of_a_range_are_taken_in_turn_and_none_beside_it() -> None:
+    with closing_all() as opened:
+        pool = PortPool(share_of(range(41_001, 41_011), 0, 1))
+        for _ in range(4):
+            opened += pool.bind("127.0.0.1", 0.0)
+        assert sorted(sock.getsockname()[1] for sock in opened) == list(range(41_002, 41_010))
+        with pytest.raises(LocalResourcesExhausted):
+            pool.bind("127.0.0.1", 0.0)
+        opened.pop(0).close()
+        opened.pop(0).close()
+        opened += pool.bind("127.0.0.1", 0.0)
+
+
+def test_a_port_of_a_range_rests_after_its_stream_over_tcp_too() -> None:
+    pool = PortPool(range(41_020, 41_022, 2))
+    with pool.listen("127.0.0.1", 0.0) as listening:
+        assert listening.getsockname()[1] == 41_020
+        with pytest.raises(LocalResourcesExhausted):
+            pool.listen("127.0.0.1", 0.0)
+    pool.retire(41_020, 1.0)
+    with pytest.raises(LocalResourcesExhausted):
+        pool.listen("127.0.0.1", QUARANTINE)
+    pool.listen("127.0.0.1", QUARANTINE + 2).close()
+
+
+@given(st.integers(1024, 60_000), st.integers(64, 4_000), st.integers(1, 16))
+def test_workers_share_a_range_and_no_port_twice(first: int, size: int, count: int) -> None:
+    shares = [share_of(range(first, first + size), index, count) for index in range(count)]
+    ports = [port for share in shares if share is not None for port in share]
+    assert ports == sorted(set(ports))
+    assert all(port % 2 == 0 and first <= port < first + size - 1 for port in ports)
+    assert len(ports) >= (size - 1) // 2
+    assert all(shares)
+
+
+def test_fewer_ports_than_workers_is_an_error() -> None:
+    assert share_of(None, 3, 4) is None
+    with pytest.raises(ValueError, match="1 pairs of ports for 2 workers"):
+        share_of(range(30_000, 30_003), 0, 2)
+
+
+@contextmanager
+def closing_all() -> Iterator[list[socket.socket]]:
+    opened: list[socket.socket] = []
+    try:
+        yield opened
+    finally:
+        for sock in opened:
+            sock.close()
 
 
 class Bench:
