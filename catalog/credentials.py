@@ -157,13 +157,27 @@ async def set_credential(
     Raises:
         DatabaseAway: not stored, or not known to be stored; setting it again is harmless.
     """
-    username, password = login
     async with database.transaction() as transaction:
-        # The row comes first: the password is bound to its id.
-        await transaction.execute("credential_ensure", ref)
-        credential_id = await transaction.fetchval("credential_lock", ref)
-        sealed = vault.encrypt(_TABLE, _COLUMN, credential_id, password)
-        return int(await transaction.fetchval("credential_set", credential_id, username, sealed, at, by))
+        _, version = await put_credential(transaction, vault, ref=ref, login=login, by=by, at=at)
+        return version
+
+
+async def put_credential(
+    transaction: Statements, vault: Vault, *, ref: str, login: tuple[str, Secret], by: str, at: datetime
+) -> tuple[int, int]:
+    """Store user name and password as `set_credential`, with what else the transaction does or not at all.
+
+    Returns:
+        Its id and the new version.
+    """
+    username, password = login
+    # The row comes first: the password is bound to its id.
+    await transaction.execute("credential_ensure", ref)
+    credential_id = int(await transaction.fetchval("credential_lock", ref))
+    sealed = vault.encrypt(_TABLE, _COLUMN, credential_id, password)
+    return credential_id, int(
+        await transaction.fetchval("credential_set", credential_id, username, sealed, at, by)
+    )
 
 
 async def credential(statements: Statements, vault: Vault, ref: str) -> Credential | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from catalog.credentials import Vault, set_credential
+from catalog.credentials import Vault, put_credential, set_credential
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.model.codes import GbId
@@ -245,10 +245,10 @@ async def add_device(
         DeviceExists: there is one already.
         DatabaseAway: not made, or not known to be made; making it again tells.
     """
-    ref = CREDENTIAL_PREFIX + new.device_id
-    await set_credential(database, vault, ref=ref, login=(new.device_id, new.password), by=by, at=at)
+    ref, login = CREDENTIAL_PREFIX + new.device_id, (new.device_id, new.password)
+    # In one: an account that is there already keeps its password.
     async with database.transaction() as transaction:
-        credential_id = await transaction.fetchval("credential_lock", ref)
+        credential_id, _ = await put_credential(transaction, vault, ref=ref, login=login, by=by, at=at)
         made = await transaction.fetchval(
             "gb_device_add", new.device_id, gateway_id, new.name, credential_id, new.media.value, at, by
         )

@@ -105,24 +105,12 @@ async def add_gb_device(call: Call[NoQuery, schemas.GbDeviceBody]) -> BaseModel:
 )
 async def change_gb_device(call: Call[NoQuery, schemas.GbDeviceChangeBody]) -> BaseModel:
     """Change name, way of the media or password of a device; a password counts from the next registration on."""
-    acting(call).require_whole()
-    services, body, device_id = call.services, call.body, call.path["device_id"]
-    gateway_id = services.config.gateway.id
+    services, device_id = call.services, call.path["device_id"]
     call.scope = f"device {device_id}"
-    with device_rules():
-        await gb_devices.change_device(
-            services.database, gateway_id, device_id, name=body.name, media=body.media
-        )
-        if body.password is not None:
-            await gb_devices.set_device_password(
-                services.database,
-                services.vault,
-                gateway_id,
-                (device_id, Secret(body.password.get_secret_value())),
-                by=call.principal.name,
-                at=services.clock.now(),
-            )
-        return _device(await gb_devices.device(services.database, gateway_id, device_id), services)
+    await change_device(acting(call), device_id, call.body)
+    return _device(
+        await gb_devices.device(services.database, services.config.gateway.id, device_id), services
+    )
 
 
 @registry.operation(
@@ -236,6 +224,26 @@ async def add_device(who: Acting, body: schemas.GbDeviceBody, password: Secret) 
             by=who.principal.name,
             at=services.clock.now(),
         )
+
+
+async def change_device(who: Acting, device_id: str, body: schemas.GbDeviceChangeBody) -> None:
+    """Change name, way of the media or password of a device; what is None stays."""
+    who.require_whole()
+    services = who.services
+    gateway_id = services.config.gateway.id
+    with device_rules():
+        await gb_devices.change_device(
+            services.database, gateway_id, device_id, name=body.name, media=body.media
+        )
+        if body.password is not None:
+            await gb_devices.set_device_password(
+                services.database,
+                services.vault,
+                gateway_id,
+                (device_id, Secret(body.password.get_secret_value())),
+                by=who.principal.name,
+                at=services.clock.now(),
+            )
 
 
 async def remove_device(who: Acting, device_id: str) -> None:

@@ -1,16 +1,15 @@
 """The page's forms: the same verbs as the API, one row a form."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date, datetime, time, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from catalog.errors import CatalogError, DatabaseAway
 from catalog.model.network import NetworkRefused
-from catalog.model.plan import MediaWay
 from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
@@ -18,7 +17,7 @@ from gateway.api import gb_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
-from gateway.api.gb_schemas import GbDeviceBody
+from gateway.api.gb_schemas import GbDeviceBody, GbDeviceChangeBody
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
 from gateway.api.receiving import in_time
@@ -29,6 +28,7 @@ from gateway.console.pages import console_language, logged_in, require_own_origi
 from gateway.console.sessions import Notice, Session
 
 Fields = Mapping[str, str]
+Body = TypeVar("Body", bound=BaseModel)
 
 _ROOM: Final = 65_536
 
@@ -192,17 +192,25 @@ async def _remake(acting: Acting, form: Form, language: str) -> Notice:
 
 
 async def _add_device(acting: Acting, form: Form, language: str) -> Notice:
-    try:
-        body = GbDeviceBody(
-            device_id=form.text("device_id"),
-            password=SecretStr(form.text("password")),
-            name=form.text("name"),
-            media=MediaWay(form.text("media") or MediaWay.TCP_PASSIVE.value),
-        )
-    except ValidationError as error:
-        raise invalid(error) from error
+    body = _body(GbDeviceBody, form, ("device_id", "name", "media", "password"))
     await gb_acts.add_device(acting, body, Secret(body.password.get_secret_value()))
     return Notice(is_good=True, text=f"{text('done.add_device', language)}: {body.device_id}")
+
+
+async def _change_device(acting: Acting, form: Form, language: str) -> Notice:
+    # What was left empty: a name that is taken away, a password that stays.
+    names = ("name", "media", "password") if form.fields.get("password") else ("name", "media")
+    await gb_acts.change_device(acting, form.text("device_id"), _body(GbDeviceChangeBody, form, names))
+    return Notice(is_good=True, text=f"{text('done.change_device', language)}: {form.text('device_id')}")
+
+
+def _body(schema: type[Body], form: Form, names: Sequence[str]) -> Body:
+    """Return the body of an operation from fields of the same names; a password as it was typed."""
+    fields = {name: form.fields.get(name, "") if name == "password" else form.text(name) for name in names}
+    try:
+        return schema.model_validate(fields)
+    except ValidationError as error:
+        raise invalid(error) from error
 
 
 async def _remove_device(acting: Acting, form: Form, language: str) -> Notice:
@@ -222,6 +230,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "accept": (_accept, "/sightings"),
     "refuse": (_refuse, "/sightings"),
     "add_device": (_add_device, "/devices"),
+    "change_device": (_change_device, "/devices"),
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
     "authorise": (_authorise, "/networks"),

@@ -166,6 +166,11 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "A device then registers by itself with our address, our code and its own password: 8 characters or more, "
         "and nobody can read it again.",
     ),
+    "change_device": ("修改", "Change"),
+    "change_device_help": (
+        "口令留空则不变；新口令自下次注册起生效。",
+        "Without a password the present one stays; a new one counts from the next registration on.",
+    ),
     "device_name": ("名称", "Name"),
     "quarantine_help": (
         "曾尝试注册而被拒绝者。登记其编码即为接受；拒绝后仍保留记录。",
@@ -188,6 +193,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "events": ("事件", "Events"),
     "remove": ("移除", "Remove"),
     "done.add_device": ("设备可以注册", "the device may register"),
+    "done.change_device": ("设备已修改", "the device was changed"),
     "done.remove_device": ("设备不得再注册", "the device may not register any more"),
     "done.refuse_device": ("已拒绝", "stays outside"),
     "event.registered": ("注册", "registered"),

@@ -15,10 +15,11 @@ from catalog.signing import verify
 from gateway.console.messages import MESSAGES
 from gateway.console.pages import PAGES
 from tests.api_peer import Api
-from tests.seed import NOW, seed_every_state
+from tests.seed import NOW, seed_every_state, seed_roll
 
 pytestmark = pytest.mark.postgres
 
+DEVICE = "32029900001180000001"
 XSS = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
@@ -291,3 +292,50 @@ async def test_a_report_is_made_by_the_page_and_sent_in_every_form(api: Api, dat
     assert XSS not in anew
     assert (await paper.read()).startswith(b"%PDF-")
     assert (paper.content_type, missing.status, nonsense.status) == ("application/pdf", 404, 422)
+
+
+async def test_a_device_is_let_in_changed_and_removed_by_the_page(api: Api, database: Database) -> None:
+    await seed_roll(database, count=1)
+    await log_in(api)
+    token = await csrf(api, "/devices")
+
+    async def sent(verb: str, **fields: str) -> str:
+        response = await api.client.post(
+            f"/act/{verb}?lang=en", data={"csrf": token, "device_id": DEVICE, **fields}
+        )
+        assert response.status == 200
+        return await response.text()
+
+    async def logins() -> list[tuple[str, int]]:
+        async with database.raw_connection() as connection:
+            rows = await connection.fetch(
+                "SELECT password_encrypted, version FROM credential WHERE ref LIKE 'gb28181:%'"
+            )
+        return [(row["password_encrypted"], row["version"]) for row in rows]
+
+    nonsense = await sent("add_device", password=" Some-Pass-1 ", media="carrier pigeon")
+    short = await sent("add_device", password="short", media="udp")
+    assert await logins() == []
+    added = await sent("add_device", password=" Some-Pass-1 ", name="gate", media="udp")
+    [before] = await logins()
+    renamed = await sent("change_device", name="yard", media="tcp_active", password="")
+    assert await logins() == [before]
+    page = await (await api.client.get(f"/devices/{DEVICE}?lang=en")).text()
+    await sent("change_device", name=XSS, media="tcp_active", password="Other-Pass-2")
+    [after] = await logins()
+    shown = await (await api.client.get(f"/devices/{DEVICE}?lang=en")).text()
+    gone = await sent("remove_device")
+    unknown = await sent("change_device", name="x", media="udp")
+
+    assert "media" in nonsense
+    assert "Input should be" in nonsense
+    assert "at least 8" in short
+    assert "the device may register" in added
+    assert "the device was changed" in renamed
+    assert 'value="yard"' in page
+    assert 'value="tcp_active" selected' in page
+    assert after != before
+    assert "<script>alert" not in shown
+    assert "may not register any more" in gone
+    assert f"there is no device {DEVICE}" in unknown
+    assert not any("Pass-" in text for text in (nonsense, short, added, renamed, page, shown, gone))

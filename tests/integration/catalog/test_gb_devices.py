@@ -78,8 +78,10 @@ async def test_an_account_has_a_password_of_its_own_that_nobody_can_read(
     for row in stored:
         assert "Canary-Pass-61" not in str(row)
     assert not found.is_registered(AT)
+    # Letting it in a second time changes nothing: not its password either, or it would be shut out.
     with pytest.raises(DeviceExists):
-        await add(database)
+        await add(database, password="Canary-Pass-63")
+    assert (await gb_devices.device(database, GATEWAY, RECORDER)).credential == found.credential
 
 
 @pytest.mark.parametrize(
