@@ -22,6 +22,7 @@ from adapters.errors import (
     PeerTimeout,
     RemoteProtocolError,
 )
+from adapters.sip.dialog import Dialog
 from adapters.sip.message import (
     Answer,
     Framer,
@@ -63,7 +64,7 @@ MAX_EACH: Final = 64
 UNUSED: Final = 30.0
 """Seconds within which a new TCP connection must bring its first message."""
 MAX_ACKS: Final = 4_096
-"""Acknowledgements kept for answers that are repeated."""
+"""Acknowledgements kept for answers that are repeated, and invitations taken back that may still be answered."""
 BACKLOG: Final = 1024
 _SO_RCVBUFFORCE: Final = 33
 
@@ -103,6 +104,8 @@ class SipEndpoint:
         self._by_host: Counter[str] = Counter()
         self._waiting: dict[str, asyncio.Queue[Response | AdapterError]] = {}
         self._acks: OrderedDict[str, tuple[Request, Way]] = OrderedDict()
+        self._abandoned: OrderedDict[str, tuple[Request, Way]] = OrderedDict()
+        "INVITEs of ours that nobody waits for any more, by branch."
         self._local: dict[str, str] = {}
         self._registers: deque[tuple[bytes, Way]] = deque()
         self._has_turn = False
@@ -232,9 +235,12 @@ class SipEndpoint:
                 if answer.is_final:
                     return answer
                 on_provisional(answer)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, PeerTimeout):
             if message.method == "INVITE":
                 self._cancel(message, way)
+                self._abandoned[branch] = (message, way)
+                if len(self._abandoned) > MAX_ACKS:
+                    self._abandoned.popitem(last=False)
             raise
         finally:
             self._waiting.pop(branch, None)
@@ -246,6 +252,26 @@ class SipEndpoint:
         ]
         headers = (*kept, ("CSeq", f"{invite.cseq[0]} CANCEL"))
         self.send(request("CANCEL", invite.uri, headers), way)
+
+    def _late(self, answer: Response) -> None:
+        """Take a 2xx that nobody waits for: a repeated one is acknowledged again, a late one begins no session.
+
+        A device may have answered before it heard of the CANCEL, or took its time: it hears ACK and BYE, for otherwise
+        it would send its media for ever (RFC 3261, 13.2.2.4 and 15).
+        """
+        via = Via.parse(answer.get("via") or "")
+        branch = via.branch if via is not None else ""
+        if branch in self._acks:
+            self._transactions.send(*self._acks[branch])
+        elif branch in self._abandoned and answer.cseq[1] == "INVITE":
+            invite, way = self._abandoned.pop(branch)
+            dialog = Dialog.begun(invite, answer)
+            self.acknowledge(dialog.ack(self.via(way, self.new_branch())), way, answer)
+            self.counts["late_sessions"] += 1
+            branch = self.new_branch()
+            bye = dialog.request("BYE", self.via(way, branch))
+            with contextlib.suppress(TransactionsFull):
+                self._transactions.request(bye, branch, way, self._loop.time())
 
     def respond(
         self,
@@ -365,12 +391,10 @@ class SipEndpoint:
         event = self._transactions.receive(message, way, self._loop.time())
         if isinstance(event, Incoming):
             self._handler(event)
-        elif isinstance(event, Answered):
-            queue = self._waiting.get(event.branch)
-            if queue is not None:
-                queue.put_nowait(event.response)
-            elif event.branch in self._acks:
-                self._transactions.send(*self._acks[event.branch])
+        elif isinstance(event, Answered) and event.branch in self._waiting:
+            self._waiting[event.branch].put_nowait(event.response)
+        elif isinstance(message, Response) and message.status // 100 == 2:
+            self._late(message)
 
     def _pump(self) -> None:
         """Send what is to be sent, and set the timer."""
