@@ -2,8 +2,10 @@
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from adapters.gb28181.registration import Refusal, Refused
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MAX_EVENTS: Final = 20_000
 """Events that wait; of more the oldest are dropped and counted."""
+MAX_TURNS: Final = 20_000
+"""Channels of which a change waits; of more the oldest are dropped and counted: the next catalog tells."""
 MAX_STRANGERS: Final = 4_096
 """Codes refused between two writes; of more the oldest are dropped and counted."""
 BATCH: Final = 2_000
@@ -31,6 +35,7 @@ A_MINUTE: Final = 60.0
 EVENTS_A_MINUTE: Final = 120
 """Of one device; an alarm that never ends fills no disk."""
 
+Key = TypeVar("Key", bound=Hashable)
 Fact = TypeVar("Fact")
 
 
@@ -41,16 +46,17 @@ class DeviceJournal:
         self._database = database
         self._registrations: dict[str, GbRegistration] = {}
         self._leaves: dict[str, tuple[str, datetime, str]] = {}
-        self._turns: dict[tuple[str, str], bool] = {}
+        self._turns: dict[tuple[str, str], tuple[str, str, bool]] = {}
         self._strangers: OrderedDict[str, Stranger] = OrderedDict()
         self._events: deque[GbEvent] = deque()
         self._minutes: dict[str, tuple[float, int]] = {}
         self._is_away = False
         self.dropped = 0
-        "Events and strangers that found no room, and events of a device that tells too many."
+        "Events, turns and strangers that found no room, and events of a device that tells too many."
 
     def __len__(self) -> int:
-        return len(self._registrations) + len(self._leaves) + len(self._strangers) + len(self._events)
+        keyed = (self._registrations, self._leaves, self._turns, self._strangers)
+        return sum(len(each) for each in keyed) + len(self._events)
 
     def registered(self, registration: GbRegistration) -> None:
         """Store a registration; the latest of a device counts."""
@@ -63,7 +69,10 @@ class DeviceJournal:
 
     def turned(self, device_id: str, channel_id: str, *, is_on: bool) -> None:
         """Store what was told of a channel."""
-        self._turns[device_id, channel_id] = is_on
+        self._turns[device_id, channel_id] = (device_id, channel_id, is_on)
+        if len(self._turns) > MAX_TURNS:
+            del self._turns[next(iter(self._turns))]
+            self.dropped += 1
 
     def refused(self, refused: Refused) -> None:
         """Store that somebody was refused."""
@@ -117,20 +126,31 @@ class DeviceJournal:
     async def _store(self, at: datetime) -> None:
         await self._drain(self._registrations, store_registrations)
         await self._drain(self._leaves, store_leaves)
-        if self._turns:
-            turns, self._turns = self._turns, {}
-            await store_turns(self._database, [(*key, on) for key, on in turns.items()], at=at)
-        if self._strangers:
-            strangers, self._strangers = self._strangers, OrderedDict()
-            await store_strangers(self._database, list(strangers.values()), at=at)
+        await self._drain(self._turns, partial(store_turns, at=at))
+        await self._store_strangers(at)
         while self._events:
             events = [self._events[index] for index in range(min(BATCH, len(self._events)))]
             await store_events(self._database, events)
             for _ in events:
                 self._events.popleft()
 
+    async def _store_strangers(self, at: datetime) -> None:
+        """Store who was refused; the times that were counted meanwhile are not counted twice."""
+        strangers, self._strangers = self._strangers, OrderedDict()
+        try:
+            await store_strangers(self._database, list(strangers.values()), at=at)
+        except DatabaseAway:
+            for code, stranger in strangers.items():
+                newer = self._strangers.get(code)
+                times = stranger.times + (newer.times if newer is not None else 0)
+                self._strangers[code] = replace(newer or stranger, times=times)
+            while len(self._strangers) > MAX_STRANGERS:
+                self._strangers.popitem(last=False)
+                self.dropped += 1
+            raise
+
     async def _drain(
-        self, waiting: dict[str, Fact], store: Callable[[Database, Sequence[Fact]], Awaitable[None]]
+        self, waiting: dict[Key, Fact], store: Callable[[Database, Sequence[Fact]], Awaitable[None]]
     ) -> None:
         """Store all that waits; what was replaced meanwhile goes on waiting."""
         while waiting:
@@ -143,5 +163,6 @@ class DeviceJournal:
     def _drop_batch(self) -> None:
         self._registrations.clear()
         self._leaves.clear()
+        self._turns.clear()
         for _ in range(min(BATCH, len(self._events))):
             self._events.popleft()
