@@ -157,8 +157,11 @@ class GbDevice:
             deadline = asyncio.get_running_loop().time() + device.expires / 2
             while asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(device.keepalive)
-                if GbQuirk.NEVER_KEEPS_ALIVE not in device.quirks and not self.condition.is_silent:
-                    await self.keep_alive()
+                if GbQuirk.NEVER_KEEPS_ALIVE in device.quirks or self.condition.is_silent:
+                    continue
+                if not await self.keep_alive():
+                    # Whoever is not known has to register (9.6).
+                    return
 
     async def register(self, *, expires: int | None = None) -> bool:
         """Register, or with 0 seconds take leave; return whether the server took it."""
@@ -186,12 +189,15 @@ class GbDevice:
             return False
         return False
 
-    async def keep_alive(self) -> None:
-        """Send one keepalive."""
+    async def keep_alive(self) -> bool:
+        """Send one keepalive; return whether the server took it."""
         faulty = "".join(f"<DeviceID>{each}</DeviceID>" for each in sorted(self.condition.faulty))
         info = f"<Info>{faulty}</Info>" if faulty else ""
         status = "ERROR" if faulty else "OK"
-        await self._send_body("Notify", "Keepalive", self._next(), f"<Status>{status}</Status>{info}")
+        answer = await self._send_body(
+            "Notify", "Keepalive", self._next(), f"<Status>{status}</Status>{info}"
+        )
+        return answer.status < 300
 
     async def notify(self, channel_id: str, event: str) -> None:
         """Tell an event of a channel, within the subscription if there is one."""
@@ -232,7 +238,7 @@ class GbDevice:
 
     async def _send_body(
         self, root: str, command: str, serial: int, inner: str, *, method: str = "MESSAGE", about: str = ""
-    ) -> None:
+    ) -> Response:
         device = self.device
         declared = "" if GbQuirk.GBK_NAMES in device.quirks else '<?xml version="1.0" encoding="GB2312"?>\r\n'
         text = (
@@ -244,7 +250,7 @@ class GbDevice:
         if method == "NOTIFY":
             headers += [("Event", "Catalog"), ("Subscription-State", "active;expires=600")]
         ids = (secrets.token_hex(8), secrets.token_hex(4), self._next())
-        await self._ask(method, f"sip:{device.server_id}@{self._domain}", ids, headers, body)
+        return await self._ask(method, f"sip:{device.server_id}@{self._domain}", ids, headers, body)
 
     async def _ask(
         self,

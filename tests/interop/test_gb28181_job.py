@@ -9,7 +9,7 @@ import pytest
 
 from adapters.simulator.gb_device import GbQuirk, VirtualChannel, VirtualGbDevice
 from adapters.simulator.ps_mux import PsQuirk
-from tests.gateway_process import RollLine, code_of, free_port, installation, prepare
+from tests.gateway_process import PERSON, RollLine, code_of, free_port, installation, prepare
 from tests.gb_devices import OWN_ID, add_device, running, secret, settings
 from tests.waiting import eventually
 
@@ -96,3 +96,23 @@ async def test_a_restart_is_unknown_and_never_offline_and_an_end_takes_leave_of_
         await eventually(lambda: devices[RECORDER].calls == 0, what="BYE for every session")
         assert secret().reveal() not in muster.log
         assert '"level": "error"' not in muster.log
+
+
+async def test_without_its_account_a_device_is_left_and_its_sources_are_unknown_not_online(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
+        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
+        await add_device(muster, RECORDER)
+        await muster.start()
+        devices = await stack.enter_async_context(running([recorder(port)]))
+        for code in (ONE, TWO):
+            await muster.wait_shown(code, "online", within=40)
+        await muster.run("gb28181", "remove", RECORDER, "--person", PERSON)
+        for code in (ONE, TWO):
+            await muster.wait_shown(code, "unknown", within=20)
+        await eventually(lambda: devices[RECORDER].calls == 0, what="BYE for every session")
+        # It goes on trying, is refused, and stands in quarantine.
+        await eventually(lambda: devices[RECORDER].refused == 403, within=30, what="the refusal")
