@@ -51,6 +51,8 @@ ANSWER: Final = 10.0
 """Seconds for the SIP answer to a request of ours."""
 BUSINESS: Final = 15.0
 """Seconds for the MANSCDP response that follows it."""
+PAGES: Final = 60.0
+"""Seconds for all pages of the recordings of a day."""
 SUBSCRIPTION: Final = 3_600
 """Seconds of a catalog subscription; renewed at half of it."""
 EXPIRY_GRACE: Final = 60.0
@@ -446,9 +448,10 @@ class Superior:
         try:
             await self._message(device_id, render("Query", "RecordInfo", serial, channel_id, question(day)))
             with suppress(TimeoutError):
-                while not collection.is_complete:
-                    async with asyncio.timeout(BUSINESS):
-                        collection.take(await pending.found.get())
+                async with asyncio.timeout(PAGES):
+                    while not collection.is_complete:
+                        async with asyncio.timeout(BUSINESS):
+                            collection.take(await pending.found.get())
         finally:
             self._pending.pop((device_id, "RecordInfo", serial), None)
         if collection.total is None:
