@@ -135,10 +135,14 @@ class GbDevice:
         """Register, keep alive and answer until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._wire = await _open(self.device, self._receive)
-                while True:
-                    await self._live()
-                    await asyncio.sleep(2.0)
+                try:
+                    self._wire = await _open(self.device, self._receive)
+                    while True:
+                        await self._live()
+                        await asyncio.sleep(2.0)
+                finally:
+                    # What arrives while the others end is not answered any more.
+                    self._tasks = None
         finally:
             for sender in self._senders.values():
                 sender.close()

@@ -50,7 +50,7 @@ from tests.gb_devices import OWN_ID, running
 from tests.gb_devices import settings as gb_settings
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SETTINGS = """
 [log]

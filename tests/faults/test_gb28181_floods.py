@@ -22,7 +22,7 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 LIVE: Final = 1_000
-LISTED: Final = 20
+LISTED: Final = 5
 """Of them, those that stand on the roll."""
 RATE: Final = 2_000
 SECONDS: Final = 20
@@ -46,7 +46,7 @@ def unlisted(number: int) -> str:
 
 def device(code: str, port: int) -> VirtualGbDevice:
     channels = (VirtualChannel(code, "gate"),) if code[10:13] == "132" else ()
-    return VirtualGbDevice(code, secret(), OWN_ID, ("127.0.0.1", port), channels, keepalive=5.0)
+    return VirtualGbDevice(code, secret(), OWN_ID, ("127.0.0.1", port), channels, keepalive=20.0)
 
 
 async def make_accounts(muster: MusterProcess, codes: list[str]) -> None:
