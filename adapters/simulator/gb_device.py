@@ -136,7 +136,6 @@ class GbDevice:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
-                    self._wire = await _open(self.device, self._receive)
                     while True:
                         await self._live()
                         await asyncio.sleep(2.0)

@@ -1,6 +1,7 @@
 """Devices that are given only our address, our id and their password show up by themselves, as a user runs it."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 
 from adapters.simulator.gb_device import GbQuirk, VirtualChannel, VirtualGbDevice
 from adapters.simulator.ps_mux import PsQuirk
-from tests.gateway_process import PERSON, RollLine, code_of, free_port, installation, prepare
-from tests.gb_devices import OWN_ID, add_device, running, secret, settings
+from tests.gateway_process import PERSON, MusterProcess, RollLine, code_of, free_port, installation, prepare
+from tests.gb_devices import OWN_ID, Running, add_device, running, secret, settings
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(150)]
@@ -29,6 +30,20 @@ def recorder(port: int, **more: Any) -> VirtualGbDevice:
         keepalive=2.0,
     )
     return replace(device, **more)
+
+
+@asynccontextmanager
+async def both_online(folder: Path) -> AsyncIterator[tuple[MusterProcess, Running]]:
+    """An installation with the recorder, whose two channels are online."""
+    port = free_port()
+    async with installation(folder, settings=settings(port)) as muster:
+        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
+        await add_device(muster, RECORDER)
+        await muster.start()
+        async with running([recorder(port)]) as devices:
+            for code in (ONE, TWO):
+                await muster.wait_shown(code, "online", within=40)
+            yield muster, devices
 
 
 @pytest.mark.parametrize(
@@ -76,15 +91,7 @@ async def test_a_recorder_shows_up_and_gives_its_pictures(
 async def test_a_restart_is_unknown_and_never_offline_and_an_end_takes_leave_of_every_device(
     tmp_path: Path,
 ) -> None:
-    port = free_port()
-    async with AsyncExitStack() as stack:
-        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
-        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
-        await add_device(muster, RECORDER)
-        await muster.start()
-        devices = await stack.enter_async_context(running([recorder(port)]))
-        for code in (ONE, TWO):
-            await muster.wait_shown(code, "online", within=40)
+    async with both_online(tmp_path) as (muster, devices):
         await muster.kill()
         await muster.start()
         for code in (ONE, TWO):
@@ -101,15 +108,7 @@ async def test_a_restart_is_unknown_and_never_offline_and_an_end_takes_leave_of_
 async def test_without_its_account_a_device_is_left_and_its_sources_are_unknown_not_online(
     tmp_path: Path,
 ) -> None:
-    port = free_port()
-    async with AsyncExitStack() as stack:
-        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
-        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
-        await add_device(muster, RECORDER)
-        await muster.start()
-        devices = await stack.enter_async_context(running([recorder(port)]))
-        for code in (ONE, TWO):
-            await muster.wait_shown(code, "online", within=40)
+    async with both_online(tmp_path) as (muster, devices):
         await muster.run("gb28181", "remove", RECORDER, "--person", PERSON)
         for code in (ONE, TWO):
             await muster.wait_shown(code, "unknown", within=20)
