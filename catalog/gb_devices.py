@@ -502,12 +502,14 @@ async def ways(database: Database, gateway_id: str) -> list[GbWay]:
 
 
 async def store_strangers(database: Database, strangers: Sequence[Stranger], *, at: datetime) -> None:
-    """Note who was refused, a code once; beyond `STRANGERS_KEPT` new ones are not kept."""
+    """Note who was refused, a code once; beyond `STRANGERS_KEPT` those that were longest quiet are forgotten."""
     if not strangers:
         return
     names = ("device_id", "transport", "host", "port", "why", "user_agent", "times")
     columns = [[getattr(each, name) for each in strangers] for name in names]
-    await database.execute("gb_strangers_put", *columns, at, STRANGERS_KEPT)
+    async with database.transaction() as transaction:
+        await transaction.execute("gb_strangers_put", *columns, at)
+        await transaction.execute("gb_strangers_bound", STRANGERS_KEPT)
 
 
 async def strangers(database: Database, *, most: int = 500) -> list[ListedStranger]:

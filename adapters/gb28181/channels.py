@@ -62,10 +62,8 @@ class ChannelNews:
     channel: Channel
 
 
-_OWN: Final = frozenset(
-    {"deviceid", "name", "status", "parentid", "manufacturer", "model", "event", "password", "info"}
-)
-"""Fields with a place of their own; a password that a device tells of itself is never kept."""
+_OWN: Final = frozenset({"deviceid", "name", "status", "parentid", "manufacturer", "model", "event", "info"})
+"""Fields with a place of their own."""
 
 
 def read_channel(item: Item) -> Channel | None:

@@ -28,6 +28,7 @@ _KEEPALIVE: Final = re.compile(
     rb"\s*(?:<\?xml[^>]{0,80}\?>)?\s*<Notify>\s*<CmdType>Keepalive</CmdType>\s*<SN>\d{1,10}</SN>\s*"
     rb"<DeviceID>\d{20}</DeviceID>\s*<Status>OK</Status>\s*(?:<Info>\s*</Info>\s*)?</Notify>\s*"
 )
+_PASSWORD: Final = re.compile("passw|pwd|secret", re.IGNORECASE)
 _ROOTS: Final = {"query": "Query", "control": "Control", "notify": "Notify", "response": "Response"}
 
 
@@ -61,12 +62,15 @@ class Item:
         return (Item(each) for each in self.element if local_name(each).lower() == wanted)
 
     def fields(self) -> dict[str, str]:
-        """Return every field that holds text, by its name as sent; the first of a name, `MAX_FIELDS` at most."""
+        """Return every field that holds text, by its name as sent; the first of a name, `MAX_FIELDS` at most.
+
+        A password that a device tells of itself is never among them: what is kept of it is shown to people.
+        """
         found: dict[str, str] = {}
         for child in self.element:
-            text = shown(child.text or "")
-            if text and len(found) < MAX_FIELDS:
-                found.setdefault(local_name(child)[:40], text)
+            name, text = local_name(child)[:40], shown(child.text or "")
+            if text and len(found) < MAX_FIELDS and _PASSWORD.search(name) is None:
+                found.setdefault(name, text)
         return found
 
 

@@ -170,19 +170,27 @@ SELECT e.source_id, p.device_id, p.channel_id, g.is_on
  ORDER BY e.source_id;
 
 -- name: gb_strangers_put
--- Note who was refused. Arrays of equal length, a code once.
+-- Note who was refused. Arrays of equal length, a code once. That one came too often, or with too many others, says
+-- nothing new of it: a code is not kept for that alone, or one address could invent thousands, and a device that only
+-- has to come again later would stand here.
 -- $1: text[], codes; $2: text[], transports; $3: text[], hosts; $4: int[], ports; $5: text[], why; $6: text[], user agents;
--- $7: bigint[], times; $8: timestamptz, now; $9: bigint, how many codes are kept
+-- $7: bigint[], times; $8: timestamptz, now
 INSERT INTO gb_stranger AS s (device_id, transport, host, port, why, user_agent, times, first_at, last_at)
 SELECT t.device_id, t.transport, t.host, t.port, t.why, t.agent, t.times, $8::timestamptz, $8::timestamptz
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[])
     AS t(device_id, transport, host, port, why, agent, times)
- WHERE (SELECT count(*) FROM gb_stranger) < $9 OR EXISTS (SELECT FROM gb_stranger o WHERE o.device_id = t.device_id)
+ WHERE t.why NOT IN ('too_many_failures', 'busy') OR EXISTS (SELECT FROM gb_stranger o WHERE o.device_id = t.device_id)
 ON CONFLICT (device_id) DO UPDATE
    SET transport = excluded.transport, host = excluded.host, port = excluded.port,
-       -- That it came too often says less than what was wrong with it before.
        why = CASE WHEN excluded.why IN ('too_many_failures', 'busy') THEN s.why ELSE excluded.why END,
        user_agent = excluded.user_agent, times = s.times + excluded.times, last_at = excluded.last_at;
+
+-- name: gb_strangers_bound
+-- Forget those beyond the most that are kept, those that were longest quiet first: a device that is really there tries
+-- again, an invented code does not.
+-- $1: bigint, how many codes are kept
+DELETE FROM gb_stranger WHERE device_id IN (
+  SELECT device_id FROM gb_stranger ORDER BY refused_at IS NULL, last_at DESC, times DESC, device_id OFFSET $1);
 
 -- name: gb_strangers
 -- The quarantine, the latest first.

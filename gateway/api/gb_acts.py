@@ -122,8 +122,10 @@ async def change_gb_device(call: Call[NoQuery, schemas.GbDeviceChangeBody]) -> B
     problems=REFUSALS,
 )
 async def remove_gb_device(call: Call[NoQuery, None]) -> BaseModel:
-    """Let a device register no more; its sources stay on the roll, what it told stays on record."""
-    await remove_device(acting(call), call.path["device_id"])
+    """Let a device register no more; its sources stay on the roll, its events on record."""
+    device_id = call.path["device_id"]
+    call.scope = f"device {device_id}"
+    await remove_device(acting(call), device_id)
     return DoneAnswer()
 
 

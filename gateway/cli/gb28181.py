@@ -182,7 +182,7 @@ def edit(
 
 @gb28181.command("remove")
 def remove(code: CodeArgument, person: PersonOption = None, config: ConfigOption = None) -> None:
-    """Let a device register no more; its sources stay on the roll, what it told stays on record."""
+    """Let a device register no more; its sources stay on the roll, its events on record."""
 
     async def work(database: Database, settings: Config) -> None:
         await gb_devices.remove_device(database, settings.gateway.id, code, by=person_or_login(person))

@@ -259,3 +259,30 @@ async def test_a_flood_of_invented_codes_fills_no_disk(
     # Who stands there already is still counted.
     await gb_devices.store_strangers(database, [stranger(kept[0].device_id)], at=AT)
     assert max(each.times for each in await gb_devices.strangers(database)) == 2
+
+
+async def test_who_is_there_stays_in_sight_when_others_invent_codes(
+    database: Database, roll: Seeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gb_devices, "STRANGERS_KEPT", 10)
+    for minute in range(4):
+        at = AT + timedelta(minutes=minute)
+        codes = [f"3402000000118{minute:03d}{n:04d}" for n in range(100, 107)]
+        await gb_devices.store_strangers(database, [stranger(code) for code in codes], at=at)
+        # The device tries again, as devices do.
+        await gb_devices.store_strangers(database, [stranger(RECORDER)], at=at + timedelta(seconds=1))
+    first, *others = await gb_devices.strangers(database)
+    assert (first.device_id, first.times, first.first_at) == (RECORDER, 4, AT + timedelta(seconds=1))
+    assert len(others) == 9
+
+
+@pytest.mark.parametrize("why", ["too_many_failures", "busy"])
+async def test_a_code_is_not_kept_because_its_address_or_everybody_came_too_often(
+    database: Database, roll: Seeded, why: str
+) -> None:
+    await gb_devices.store_strangers(database, [stranger(RECORDER, why=why)], at=AT)
+    assert await gb_devices.strangers(database) == []
+    await gb_devices.store_strangers(database, [stranger(RECORDER)], at=AT)
+    await gb_devices.store_strangers(database, [stranger(RECORDER, why=why)], at=AT)
+    [found] = await gb_devices.strangers(database)
+    assert (found.why, found.times) == ("unknown_device", 2)

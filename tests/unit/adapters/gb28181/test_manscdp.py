@@ -165,3 +165,14 @@ def test_an_empty_catalog_is_whole() -> None:
     collection = Collection(0.0)
     collection.take(0, [], 1.0)
     assert collection.is_complete
+
+
+@pytest.mark.parametrize("name", ["Password", "DevicePassWord", "AdminPwd", "ClientSecret"])
+def test_no_password_is_among_the_fields_of_any_message(name: str) -> None:
+    body = (
+        f"<Response><CmdType>ConfigDownload</CmdType><SN>1</SN><DeviceID>{RECORDER}</DeviceID><BasicParam>"
+        f"<Name>East</Name><{name}>Canary-Pass-81</{name}></BasicParam></Response>"
+    ).encode()
+    told = parse(body).child("BasicParam")
+    assert told is not None
+    assert told.fields() == {"Name": "East"}
