@@ -138,14 +138,22 @@ class SwitchedCamera:
 
 @asynccontextmanager
 async def cameras(count: int, *, script: Script | None = None) -> AsyncIterator[Sequence[SwitchedCamera]]:
-    """Run `count` cameras that are on."""
+    """Run `count` cameras that are on.
+
+    The loop does not watch itself meanwhile: where it notes the stack of every callback, a crowd on a busy machine
+    answers so late that its cameras really are away.
+    """
     script = script or Script(sdp=sdp())
     crowd = [SwitchedCamera(port, PictureCamera(script)) for port in quiet_ports(count)]
+    loop = asyncio.get_running_loop()
+    watched = loop.get_debug()
+    loop.set_debug(False)
     try:
         for camera in crowd:
             await camera.switch_on()
         yield crowd
     finally:
+        loop.set_debug(watched)
         for camera in crowd:
             await camera.end()
 

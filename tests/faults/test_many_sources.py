@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -38,12 +39,19 @@ HARDLY_ANY: Final = 37
 
 RELAYED: Final = 60
 RSS_GROWTH: Final = 60_000_000
+PATIENCE: Final = 3.0
+"""Seconds that a camera may take to answer a probe: all of them share one process, and it the cores with others."""
+
 CALM: Final = """
 media_timeout = 20
 
 [log]
 level = "warning"
 """
+
+
+def _calm_installation(folder: Path) -> AbstractAsyncContextManager[MusterProcess]:
+    return installation(folder, settings=CALM, probe_timeout=PATIENCE)
 
 
 async def switch_on(crowd: Sequence[SwitchedCamera]) -> None:
@@ -71,7 +79,7 @@ async def incidents(muster: MusterProcess) -> dict[str | None, int]:
 
 async def test_a_power_cut_is_one_incident_and_all_are_back_within_a_minute(tmp_path: Path) -> None:
     codes = [code_of(number) for number in range(1, CROWD + 1)]
-    async with cameras(CROWD) as crowd, installation(tmp_path, settings=CALM) as muster:
+    async with cameras(CROWD) as crowd, _calm_installation(tmp_path) as muster:
         await prepare(muster, lines(crowd))
         await muster.start()
         await wait_all(muster, "online", within=90)
@@ -119,7 +127,7 @@ def limit_descriptors(muster: MusterProcess, number: int) -> None:
 
 async def test_too_few_descriptors_make_nothing_offline_and_it_recovers(tmp_path: Path) -> None:
     codes = [code_of(number) for number in range(1, RELAYED + 1)]
-    async with cameras(RELAYED) as crowd, installation(tmp_path, settings=CALM) as muster:
+    async with cameras(RELAYED) as crowd, _calm_installation(tmp_path) as muster:
         await prepare(muster, lines(crowd))
         await muster.start()
         limit_descriptors(muster, DESCRIPTORS)
