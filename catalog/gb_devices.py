@@ -16,7 +16,7 @@ from catalog.credentials import Vault, put_credential, set_credential
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.model.codes import GbId
-from catalog.model.plan import MediaWay, StoredCredential
+from catalog.model.plan import MediaWay, StoredCredential, StreamKind
 from catalog.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class GbDevice:
     device_id: str
     name: str
     media: MediaWay
+    stream: StreamKind
     added_at: datetime
     added_by: str
     credential: StoredCredential
@@ -218,6 +219,7 @@ class NewDevice:
     password: Secret
     name: str = ""
     media: MediaWay = MediaWay.TCP_PASSIVE
+    stream: StreamKind = StreamKind.MAIN
 
     def __post_init__(self) -> None:
         _check_password(self.password)
@@ -250,7 +252,8 @@ async def add_device(
     async with database.transaction() as transaction:
         credential_id, _ = await put_credential(transaction, vault, ref=ref, login=login, by=by, at=at)
         made = await transaction.fetchval(
-            "gb_device_add", new.device_id, gateway_id, new.name, credential_id, new.media.value, at, by
+            "gb_device_add",
+            *(new.device_id, gateway_id, new.name, credential_id, new.media.value, new.stream.value, at, by),
         )
         if made is None:
             raise DeviceExists(f"device {new.device_id} has an account already; its password can be changed")
@@ -290,15 +293,16 @@ async def change_device(
     *,
     name: str | None = None,
     media: MediaWay | None = None,
+    stream: StreamKind | None = None,
 ) -> None:
-    """Change name or way of the media of a device; None leaves as it is.
+    """Change name, way of the media or stream of a device; None leaves as it is.
 
     Raises:
         DeviceUnknown: there is no such account.
     """
     async with database.transaction() as transaction:
         changed = await transaction.fetchval(
-            "gb_device_change", device_id, gateway_id, name, None if media is None else media.value
+            "gb_device_change", device_id, gateway_id, name, media and media.value, stream and stream.value
         )
         if changed is None:
             raise _unknown(device_id)
@@ -351,6 +355,7 @@ def _device(row: "asyncpg.Record") -> GbDevice:
         values.pop("password_encrypted"),
     )
     values["media"] = MediaWay(values["media"])
+    values["stream"] = StreamKind(values["stream"])
     values["told"] = _json(values["told"])
     return GbDevice(credential=credential, **values)
 

@@ -40,7 +40,7 @@ port = {port}
 [status]
 probe_interval = 1
 probe_misses = 3
-probe_timeout = {probe_timeout}
+probe_timeout = 1
 restart_grace = 8
 gateway_heartbeat = 1
 verify_media = 1
@@ -178,15 +178,11 @@ def _command_line(pid: int) -> bytes:
 
 
 @asynccontextmanager
-async def installation(
-    folder: Path, *, settings: str = "", probe_timeout: float = 1, **environ: str
-) -> AsyncIterator[MusterProcess]:
+async def installation(folder: Path, *, settings: str = "", **environ: str) -> AsyncIterator[MusterProcess]:
     """Make an installation; whatever still runs at the end is killed."""
     port = free_port()
     muster = MusterProcess(folder, port, environ)
-    muster.config.write_text(
-        SETTINGS.format(port=port, probe_timeout=probe_timeout) + settings, encoding="utf-8"
-    )
+    muster.config.write_text(SETTINGS.format(port=port) + settings, encoding="utf-8")
     try:
         yield muster
     finally:

@@ -27,14 +27,18 @@ catalog_interval = 10
 
 
 async def add_device(
-    muster: MusterProcess, device_id: str, *, password: str = PASSWORD, media: str = "tcp_passive"
+    muster: MusterProcess,
+    device_id: str,
+    *,
+    password: str = PASSWORD,
+    media: str = "tcp_passive",
+    stream: str = "main",
 ) -> None:
     """Make the account of a device by the command line."""
     file = muster.folder / "device-password"
     file.write_text(f"{password}\n", encoding="utf-8")
-    await muster.run(
-        *("gb28181", "add", device_id, "--password-file", str(file), "--media", media, "--person", PERSON)
-    )
+    options = ("--password-file", str(file), "--media", media, "--stream", stream, "--person", PERSON)
+    await muster.run("gb28181", "add", device_id, *options)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.errors import RemoteProtocolError, UnsupportedMedia
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 
 CONTENT_TYPE: Final = "application/sdp"
 MOST_SESSIONS: Final = 10_000
@@ -14,6 +14,8 @@ NINE: Final = 9
 """The port that a side gives which connects by itself (RFC 4145)."""
 
 _SETUP: Final = {MediaWay.TCP_PASSIVE: "passive", MediaWay.TCP_ACTIVE: "active"}
+_SUB_STREAM: Final = ("a=streamnumber:1", "a=stream:1", "a=streamprofile:1", "a=streamMode:SUB")
+"""The spelling of 2022, and three of makers: whoever does not know an attribute has to ignore it (RFC 8866, 5.13)."""
 _MEDIA: Final = re.compile(r"(\w+) +(\d{1,5})(?:/\d+)? +(\S+)((?: +\S+)*)")
 _PRIVATE: Final = re.compile(r"rtpmap:\d+ +(?:HIKVISION|DAHUA)/", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"IN IP[46] ([0-9A-Fa-f.:]+)")
@@ -59,6 +61,7 @@ class Offer:
     port: int
     "Where they are to come to; not looked at where we connect."
     media: MediaWay
+    stream: StreamKind = StreamKind.MAIN
 
     def render(self) -> bytes:
         """Return the description."""
@@ -76,6 +79,8 @@ class Offer:
         ]
         if self.media in _SETUP:
             lines += [f"a=setup:{_SETUP[self.media]}", "a=connection:new"]
+        if self.stream is StreamKind.SUB:
+            lines += _SUB_STREAM
         lines += ["a=rtpmap:96 PS/90000", f"y={self.serial}"]
         return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 

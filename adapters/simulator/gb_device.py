@@ -9,7 +9,7 @@ import contextlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, cast
@@ -61,6 +61,7 @@ class VirtualChannel:
     channel_id: str
     name: str = ""
     codec: str = "H264"
+    sub_codec: str = "H264"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class VirtualGbDevice:
     version: str = "3.0"
     quirks: frozenset[GbQuirk] = frozenset()
     ps_quirks: frozenset[PsQuirk] = frozenset()
+    sub_stream: str = "streamnumber:1"
+    "The attribute of an invitation by which it knows that its sub stream is wanted."
 
 
 @dataclass
@@ -463,7 +466,8 @@ class GbDevice:
         if channel is None or self._pictures is None:
             self._reply(message, key, 404, "Not Found")
             return
-        clip = await self._pictures(channel)
+        is_sub = f"a={self.device.sub_stream}\r\n".encode() in message.body
+        clip = await self._pictures(replace(channel, codec=channel.sub_codec) if is_sub else channel)
         sender = MediaSender(
             message,
             clip,
@@ -556,13 +560,14 @@ async def _open(device: VirtualGbDevice, receive: Callable[[Message], None]) -> 
 
 
 def clip_maker() -> Callable[[VirtualChannel], Awaitable[Clip]]:
-    """Return what makes the clip of a channel, once for each: its code's last digits stand in the picture."""
-    made: dict[str, Clip] = {}
+    """Return what makes the clip of a channel, once for each codec: its code's last digits stand in the picture."""
+    made: dict[tuple[str, str], Clip] = {}
 
     async def make(channel: VirtualChannel) -> Clip:
-        if channel.channel_id not in made:
+        key = (channel.channel_id, channel.codec)
+        if key not in made:
             camera = VirtualCamera(name=channel.channel_id, host="127.0.0.1", codec=channel.codec)
-            made[channel.channel_id] = await asyncio.to_thread(make_clip, camera, channel.channel_id[-7:])
-        return made[channel.channel_id]
+            made[key] = await asyncio.to_thread(make_clip, camera, channel.channel_id[-7:])
+        return made[key]
 
     return make

@@ -26,6 +26,14 @@ class MediaWay(StrEnum):
     "We connect to the device."
 
 
+class StreamKind(StrEnum):
+    """Which of the streams of a channel is asked for (2022, Annex G: `streamnumber`)."""
+
+    MAIN = "main"
+    SUB = "sub"
+    "Smaller, and often H.264 where the main stream is H.265."
+
+
 @dataclass(frozen=True, slots=True)
 class StoredCredential:
     """A credential as it lies in the catalog: locked, and perhaps not typed in yet."""

@@ -2,16 +2,17 @@
 
 -- name: gb_device_add
 -- Make the account of a device; no row where there is one.
--- $1: text, code; $2: text, gateway; $3: text, name; $4: bigint, credential; $5: text, media; $6: timestamptz; $7: text, person
-INSERT INTO gb_device (device_id, gateway_id, name, credential_id, media, added_at, added_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+-- $1: text, code; $2: text, gateway; $3: text, name; $4: bigint, credential; $5: text, media; $6: text, stream;
+-- $7: timestamptz; $8: text, person
+INSERT INTO gb_device (device_id, gateway_id, name, credential_id, media, stream, added_at, added_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (device_id) DO NOTHING
 RETURNING device_id;
 
 -- name: gb_device_change
--- Change name and way of the media; null leaves as it is.
--- $1: text, code; $2: text, gateway; $3: text, name; $4: text, media
-UPDATE gb_device SET name = coalesce($3, name), media = coalesce($4, media)
+-- Change name, way of the media and stream; null leaves as it is.
+-- $1: text, code; $2: text, gateway; $3: text, name; $4: text, media; $5: text, stream
+UPDATE gb_device SET name = coalesce($3, name), media = coalesce($4, media), stream = coalesce($5, stream)
  WHERE device_id = $1 AND gateway_id = $2
 RETURNING device_id;
 
@@ -34,7 +35,7 @@ DELETE FROM credential k
 -- name: gb_devices
 -- Every account of a gateway with its last registration, by code.
 -- $1: text, gateway; $2: text, only this device; null = all
-SELECT d.device_id, d.name, d.media, d.added_at, d.added_by, d.transport, d.host, d.port, d.link, d.registered_at,
+SELECT d.device_id, d.name, d.media, d.stream, d.added_at, d.added_by, d.transport, d.host, d.port, d.link, d.registered_at,
        d.expires_at, d.version, d.user_agent, d.left_at, d.left_why, d.told, d.clock_offset, d.catalog_at,
        d.catalog_whole, k.credential_id, k.ref, k.version AS credential_version, k.username, k.password_encrypted,
        c.channels, c.matched
@@ -138,20 +139,22 @@ SELECT s.source_id, s.gb_id, e.confirmed_by
 
 -- name: gb_endpoints_add
 -- Make channels of a device the way to their sources; harmless when repeated.
--- The path tells all that a pull needs: /<device>/<channel>?media=<way>.
+-- The path tells all that a pull needs: /<device>/<channel>?media=<way>, with &stream=sub for the sub stream.
 -- $1: text, code of the device; $2: timestamptz, now; $3: text, host; $4: bigint[], sources; $5: text[], channels
 INSERT INTO endpoint (source_id, protocol, host, port, path, transport, origin, confirmed_at, confirmed_by)
-SELECT t.source_id, 'gb28181', $3, 5060, '/' || d.device_id || '/' || t.channel_id || '?media=' || d.media,
+SELECT t.source_id, 'gb28181', $3, 5060, '/' || d.device_id || '/' || t.channel_id || '?media=' || d.media
+         || CASE d.stream WHEN 'sub' THEN '&stream=sub' ELSE '' END,
        CASE d.media WHEN 'udp' THEN 'udp' ELSE 'tcp' END, 'sighting', $2::timestamptz, 'gb28181:' || d.device_id
   FROM gb_device d, unnest($4::bigint[], $5::text[]) AS t(source_id, channel_id)
  WHERE d.device_id = $1
    AND NOT EXISTS (SELECT FROM endpoint e WHERE e.source_id = t.source_id AND e.protocol = 'gb28181');
 
 -- name: gb_endpoints_by_media
--- Let the ways over a device follow how its media come.
+-- Let the ways over a device follow how its media come and which stream is asked for.
 -- $1: text, code of the device
 UPDATE endpoint e
-   SET path = split_part(e.path, '?', 1) || '?media=' || d.media,
+   SET path = split_part(e.path, '?', 1) || '?media=' || d.media
+              || CASE d.stream WHEN 'sub' THEN '&stream=sub' ELSE '' END,
        transport = CASE d.media WHEN 'udp' THEN 'udp' ELSE 'tcp' END
   FROM gb_device d
  WHERE d.device_id = $1 AND e.protocol = 'gb28181' AND e.confirmed_by = 'gb28181:' || d.device_id;

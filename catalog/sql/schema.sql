@@ -446,6 +446,7 @@ CREATE TABLE gb_device (
   clock_offset  double precision,
   catalog_at    timestamptz,
   catalog_whole boolean,
+  stream        text NOT NULL DEFAULT 'main' CHECK (stream IN ('main', 'sub')),
   CHECK ((left_at IS NULL) = (left_why IS NULL))
 );
 COMMENT ON TABLE gb_device IS 'A device or lower platform that may register, with a password of its own, and its last registration.';
@@ -456,6 +457,7 @@ COMMENT ON COLUMN gb_device.expires_at IS 'Until then the last registration hold
 COMMENT ON COLUMN gb_device.told IS 'What it told of itself: DeviceInfo and DeviceStatus, field by field.';
 COMMENT ON COLUMN gb_device.clock_offset IS 'Seconds that its clock was ahead of ours.';
 COMMENT ON COLUMN gb_device.catalog_whole IS 'Whether the catalog of catalog_at held as many channels as it announced.';
+COMMENT ON COLUMN gb_device.stream IS 'Which stream of its channels is asked for.';
 
 CREATE TABLE gb_channel (
   device_id     text NOT NULL REFERENCES gb_device ON DELETE CASCADE,

@@ -104,7 +104,7 @@ async def add_gb_device(call: Call[NoQuery, schemas.GbDeviceBody]) -> BaseModel:
     problems=REFUSALS,
 )
 async def change_gb_device(call: Call[NoQuery, schemas.GbDeviceChangeBody]) -> BaseModel:
-    """Change name, way of the media or password of a device; a password counts from the next registration on."""
+    """Change name, media, stream or password of a device; a password counts from the next registration on."""
     services, device_id = call.services, call.path["device_id"]
     call.scope = f"device {device_id}"
     await change_device(acting(call), device_id, call.body)
@@ -222,20 +222,20 @@ async def add_device(who: Acting, body: schemas.GbDeviceBody, password: Secret) 
             services.database,
             services.vault,
             services.config.gateway.id,
-            NewDevice(body.device_id, password, body.name, body.media),
+            NewDevice(body.device_id, password, body.name, body.media, body.stream),
             by=who.principal.name,
             at=services.clock.now(),
         )
 
 
 async def change_device(who: Acting, device_id: str, body: schemas.GbDeviceChangeBody) -> None:
-    """Change name, way of the media or password of a device; what is None stays."""
+    """Change name, way of the media, stream or password of a device; what is None stays."""
     who.require_whole()
     services = who.services
     gateway_id = services.config.gateway.id
     with device_rules():
         await gb_devices.change_device(
-            services.database, gateway_id, device_id, name=body.name, media=body.media
+            services.database, gateway_id, device_id, name=body.name, media=body.media, stream=body.stream
         )
         if body.password is not None:
             await gb_devices.set_device_password(

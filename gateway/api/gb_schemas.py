@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 from gateway.api.bodies import Text
 from gateway.api.registry import Answer, Schema
 from gateway.api.schemas import Dated, Instant
@@ -44,6 +44,7 @@ class GbDeviceBody(Schema):
     password: DevicePassword
     name: Annotated[str, Field(max_length=100)] = ""
     media: MediaWay = MediaWay.TCP_PASSIVE
+    stream: StreamKind = StreamKind.MAIN
 
 
 class GbDeviceChangeBody(Schema):
@@ -51,6 +52,7 @@ class GbDeviceChangeBody(Schema):
 
     name: Annotated[str, Field(max_length=100)] | None = None
     media: MediaWay | None = None
+    stream: StreamKind | None = None
     password: DevicePassword | None = None
 
 
@@ -60,6 +62,7 @@ class GbDeviceAnswer(Answer):
     device_id: str
     name: str
     media: MediaWay
+    stream: StreamKind
     added_at: Instant
     added_by: str
     registered: bool = Field(description="Whether its last registration holds.")

@@ -9,7 +9,7 @@ from rich.table import Table
 from catalog import gb_devices
 from catalog.database import Database
 from catalog.gb_devices import GbDevice, NewDevice
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 from gateway.cli.command import (
     ConfigOption,
     PersonOption,
@@ -29,6 +29,7 @@ CodeArgument = Annotated[str, typer.Argument(help="20-digit code of the device o
 MediaOption = Annotated[
     MediaWay | None, typer.Option(help="How its media come: it connects to us, we to it, or UDP.")
 ]
+StreamOption = Annotated[StreamKind | None, typer.Option(help="Which stream of its channels is asked for.")]
 PasswordOption = Annotated[
     Path | None, typer.Option("--password-file", help="First line of this file; asked for when left out.")
 ]
@@ -39,6 +40,7 @@ def add(
     code: CodeArgument,
     name: Annotated[str, typer.Option(help="For people.")] = "",
     media: MediaOption = None,
+    stream: StreamOption = None,
     password_file: PasswordOption = None,
     person: PersonOption = None,
     config: ConfigOption = None,
@@ -46,7 +48,13 @@ def add(
     """Let a device register, with a password of its own; this accepts one from quarantine, too."""
 
     async def work(database: Database, settings: Config) -> None:
-        new = NewDevice(code, read_password(password_file), name, media or MediaWay.TCP_PASSIVE)
+        new = NewDevice(
+            code,
+            read_password(password_file),
+            name,
+            media or MediaWay.TCP_PASSIVE,
+            stream or StreamKind.MAIN,
+        )
         await gb_devices.add_device(
             database, open_vault(settings), settings.gateway.id, new, by=person_or_login(person), at=now()
         )
@@ -169,12 +177,15 @@ def edit(
     code: CodeArgument,
     name: Annotated[str | None, typer.Option(help="For people.")] = None,
     media: MediaOption = None,
+    stream: StreamOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Change the name of a device or how its media come."""
+    """Change the name of a device, how its media come, or which stream is asked for."""
 
     async def work(database: Database, settings: Config) -> None:
-        await gb_devices.change_device(database, settings.gateway.id, code, name=name, media=media)
+        await gb_devices.change_device(
+            database, settings.gateway.id, code, name=name, media=media, stream=stream
+        )
         say(f"device {code} was changed")
 
     run(config, work)

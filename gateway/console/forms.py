@@ -192,14 +192,15 @@ async def _remake(acting: Acting, form: Form, language: str) -> Notice:
 
 
 async def _add_device(acting: Acting, form: Form, language: str) -> Notice:
-    body = _body(GbDeviceBody, form, ("device_id", "name", "media", "password"))
+    body = _body(GbDeviceBody, form, ("device_id", "name", "media", "stream", "password"))
     await gb_acts.add_device(acting, body, Secret(body.password.get_secret_value()))
     return Notice(is_good=True, text=f"{text('done.add_device', language)}: {body.device_id}")
 
 
 async def _change_device(acting: Acting, form: Form, language: str) -> Notice:
     # What was left empty: a name that is taken away, a password that stays.
-    names = ("name", "media", "password") if form.fields.get("password") else ("name", "media")
+    kept = ("name", "media", "stream")
+    names = (*kept, "password") if form.fields.get("password") else kept
     await gb_acts.change_device(acting, form.text("device_id"), _body(GbDeviceChangeBody, form, names))
     return Notice(is_good=True, text=f"{text('done.change_device', language)}: {form.text('device_id')}")
 

@@ -6,13 +6,15 @@ from typing import Final
 
 from adapters.base import RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.credentials import Vault
-from catalog.model.plan import EndpointPlan, MediaWay, RelayMode, SourcePlan
+from catalog.model.plan import EndpointPlan, MediaWay, RelayMode, SourcePlan, StreamKind
 from catalog.model.sighting import Protocol
 from catalog.sinks import Sink
 from gateway.relay.spec import Invitation, RelayBounds, RelaySpec, SinkSpec
 from gateway.unlocking import unlock
 
-_INVITED: Final = re.compile(r"/([0-9]{20})/([0-9]{2,20})\?media=(udp|tcp_passive|tcp_active)")
+_INVITED: Final = re.compile(
+    r"/([0-9]{20})/([0-9]{2,20})\?media=(udp|tcp_passive|tcp_active)(?:&stream=(sub))?"
+)
 
 PullKey = tuple[object, ...]
 """Equal for two pulls that would be asked for the same thing; holds no secret."""
@@ -84,14 +86,14 @@ def invitation_of(endpoint: EndpointPlan, address: str) -> Invitation | None:
     """Return how a GB/T 28181 device is invited, None for an endpoint of another protocol.
 
     Raises:
-        ValueError: its path is not `/<device>/<channel>?media=<way>`.
+        ValueError: its path is not `/<device>/<channel>?media=<way>`, `&stream=sub` behind it or not.
     """
     if endpoint.protocol is not Protocol.GB28181:
         return None
     match = _INVITED.fullmatch(endpoint.path)
     if match is None:
         raise ValueError(f"endpoint {endpoint.endpoint_id}: {endpoint.path!r} names no device and channel")
-    return Invitation(match[1], match[2], MediaWay(match[3]), address)
+    return Invitation(match[1], match[2], MediaWay(match[3]), address, StreamKind(match[4] or "main"))
 
 
 def pull_key(plan: SourcePlan, endpoint: EndpointPlan, sink: Sink | None) -> PullKey:

@@ -170,7 +170,13 @@ class Calls:
         self.counts["invited"] += 1
         host = self._media_host or endpoint.address(presence.way).rpartition(":")[0].strip("[]")
         offered = Offer(
-            superior.own_id, invitation.channel_id, call.serial, host, offer.port, invitation.media
+            superior.own_id,
+            invitation.channel_id,
+            call.serial,
+            host,
+            offer.port,
+            invitation.media,
+            invitation.stream,
         )
         headers = (("Subject", offered.subject), ("Content-Type", CONTENT_TYPE))
         draft = Draft("INVITE", invitation.channel_id, headers, offered.render())

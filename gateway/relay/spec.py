@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.base import Credential, RtspTarget, SourceKey, Transport
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 
 _SOURCE_CODE: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 
@@ -63,6 +63,7 @@ class Invitation:
     media: MediaWay
     bind: str
     "Our address that the media come to, or go from where we connect."
+    stream: StreamKind = StreamKind.MAIN
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ HARDLY_ANY: Final = 37
 
 RELAYED: Final = 60
 RSS_GROWTH: Final = 60_000_000
-PATIENCE: Final = 3.0
+PATIENCE: Final = "3.0"
 """Seconds that a camera may take to answer a probe: all of them share one process, and it the cores with others."""
 
 CALM: Final = """
@@ -51,7 +51,7 @@ level = "warning"
 
 
 def _calm_installation(folder: Path) -> AbstractAsyncContextManager[MusterProcess]:
-    return installation(folder, settings=CALM, probe_timeout=PATIENCE)
+    return installation(folder, settings=CALM, MUSTER__STATUS__PROBE_TIMEOUT=PATIENCE)
 
 
 async def switch_on(crowd: Sequence[SwitchedCamera]) -> None:

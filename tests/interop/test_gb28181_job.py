@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import av
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from adapters.simulator.gb_device import GbQuirk, VirtualChannel, VirtualGbDevice
 from adapters.simulator.ps_mux import PsQuirk
+from tests.faults.installed import ask
 from tests.gateway_process import PERSON, MusterProcess, RollLine, code_of, free_port, installation, prepare
 from tests.gb_devices import OWN_ID, Running, add_device, running, secret, settings
 from tests.waiting import eventually
@@ -30,6 +34,24 @@ def recorder(port: int, **more: Any) -> VirtualGbDevice:
         keepalive=2.0,
     )
     return replace(device, **more)
+
+
+async def snapshot(muster: MusterProcess, code: str) -> tuple[int, int]:
+    """Ask for a look at a source and take a single picture by it; return its size in pixels."""
+    source_id = (await muster.source(code))["source_id"]
+    look = await ask(muster, "POST", f"/api/v1/sources/{source_id}/looks", {"purpose": "test"})
+    assert look.status == 201, look.body
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session,
+        session.get(
+            muster.url(look.body["snapshot"]), headers={"Authorization": f"Bearer {look.body['token']}"}
+        ) as answer,
+    ):
+        assert answer.content_type == "image/jpeg", await answer.text()
+        decoder = av.CodecContext.create("mjpeg", "r")
+        assert isinstance(decoder, VideoCodecContext)
+        [picture] = decoder.decode(av.Packet(await answer.read()))
+        return picture.width, picture.height
 
 
 @asynccontextmanager
@@ -115,3 +137,30 @@ async def test_without_its_account_a_device_is_left_and_its_sources_are_unknown_
         await eventually(lambda: devices[RECORDER].calls == 0, what="BYE for every session")
         # It goes on trying, is refused, and stands in quarantine.
         await eventually(lambda: devices[RECORDER].refused == 403, within=30, what="the refusal")
+
+
+async def test_a_sub_stream_comes_where_it_is_asked_for_and_the_main_stream_from_whom_cannot(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    dahua = replace(recorder(port), sub_stream="streamprofile:1")
+    async with AsyncExitStack() as stack:
+        muster = await stack.enter_async_context(installation(tmp_path, settings=settings(port)))
+        await prepare(muster, [RollLine(code, "", path="", host="", attested="") for code in (ONE, TWO)])
+        await add_device(muster, RECORDER, stream="sub")
+        await muster.start()
+        await stack.enter_async_context(running([dahua]))
+
+        async def codecs() -> dict[str, str]:
+            return {each["code"]: each["codec"] for each in (await muster.get("/api/v1/relays"))["items"]}
+
+        async def are(codec: str) -> bool:
+            return (await codecs()).get(TWO) == codec
+
+        # Its main stream is H.265.
+        await eventually(lambda: are("H264"), within=40, what="the sub stream")
+        await muster.run("gb28181", "edit", RECORDER, "--stream", "main")
+        await eventually(lambda: are("H265"), within=30, what="the main stream")
+        assert await snapshot(muster, TWO) == (640, 360)
+        history = await muster.get(f"/api/v1/sources/{(await muster.source(TWO))['source_id']}/history")
+        assert "offline" not in {each["state"] for each in history["items"]}, history

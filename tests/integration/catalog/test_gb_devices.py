@@ -19,7 +19,7 @@ from catalog.gb_devices import (
     NewDevice,
     Stranger,
 )
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 from catalog.model.secret import Secret
 from tests.discovery import PERSON, rows
 from tests.seed import GATEWAY, HERE, Seeded, seed_roll
@@ -186,6 +186,12 @@ async def test_ways_follow_the_address_and_the_media_of_their_device(
     [(_, host, port, path, transport, _)] = await endpoints(database)
     assert (host, port, transport) == ("192.0.2.99", 5060, "udp")
     assert str(path).endswith("?media=udp")
+    await gb_devices.change_device(database, GATEWAY, RECORDER, stream=StreamKind.SUB)
+    assert str((await endpoints(database))[0][3]).endswith("?media=udp&stream=sub")
+    await gb_devices.change_device(database, GATEWAY, RECORDER, name="北门", media=MediaWay.TCP_ACTIVE)
+    assert str((await endpoints(database))[0][3]).endswith("?media=tcp_active&stream=sub")
+    await gb_devices.change_device(database, GATEWAY, RECORDER, stream=StreamKind.MAIN)
+    assert str((await endpoints(database))[0][3]).endswith("?media=tcp_active")
     found = await gb_devices.device(database, GATEWAY, RECORDER)
     assert found.is_registered(AT)
     assert not found.is_registered(AT + timedelta(hours=1))

@@ -2,7 +2,7 @@ import pytest
 
 from adapters.errors import RemoteProtocolError, UnsupportedMedia
 from adapters.gb28181.play import MOST_SESSIONS, Offer, Serials, read_answer
-from catalog.model.plan import MediaWay
+from catalog.model.plan import MediaWay, StreamKind
 
 OWN, CHANNEL = "34020000002000000001", "34020000001310000001"
 
@@ -33,6 +33,13 @@ def test_what_we_offer_over_udp_and_where_we_connect() -> None:
     active = offer(MediaWay.TCP_ACTIVE)
     assert "m=video 9 TCP/RTP/AVP 96" in active
     assert "a=setup:active" in active
+
+
+def test_a_sub_stream_is_asked_for_in_every_spelling_and_a_main_stream_in_none() -> None:
+    sub = Offer(OWN, CHANNEL, "0200000001", "192.0.2.1", 30_000, MediaWay.UDP, StreamKind.SUB)
+    wishes = {"a=streamnumber:1", "a=stream:1", "a=streamprofile:1", "a=streamMode:SUB"}
+    assert wishes < set(sub.render().decode().splitlines())
+    assert "stream" not in offer(MediaWay.UDP)
 
 
 def test_the_subject_names_sender_stream_and_receiver() -> None:
