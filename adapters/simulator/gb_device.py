@@ -56,12 +56,19 @@ class GbQuirk(StrEnum):
 
 @dataclass(frozen=True)
 class VirtualChannel:
-    """One camera of a device."""
+    """One camera of a device, or a group of a platform's tree."""
 
     channel_id: str
     name: str = ""
     codec: str = "H264"
     sub_codec: str = "H264"
+    parent: str = ""
+    "Code of the system, group or organisation that it stands under; empty: the device itself."
+
+    @property
+    def is_group(self) -> bool:
+        """Return whether it is no camera but a civil region, a system, a business group or a virtual organisation."""
+        return len(self.channel_id) < 20 or self.channel_id[10:13] in ("200", "215", "216")
 
 
 @dataclass(frozen=True)
@@ -444,10 +451,16 @@ class GbDevice:
             name += " A&B"
         words = ("ONLINE", "OFFLINE") if GbQuirk.SAYS_ONLINE in quirks else ("ON", "OFF")
         status = words[channel.channel_id in self.condition.off]
+        parent = channel.parent or self.device.device_id
+        if channel.is_group:
+            return (
+                f"<Item><DeviceID>{channel.channel_id}</DeviceID><Name>{name}</Name><Parental>1</Parental>"
+                f"<ParentID>{parent}</ParentID></Item>"
+            )
         return (
             f"<Item><DeviceID>{channel.channel_id}</DeviceID><Name>{name}</Name><Manufacturer>Virtual</Manufacturer>"
             f"<Model>V-GB</Model><CivilCode>{channel.channel_id[:6]}</CivilCode><Address>1</Address>"
-            f"<Parental>0</Parental><ParentID>{self.device.device_id}</ParentID><RegisterWay>1</RegisterWay>"
+            f"<Parental>0</Parental><ParentID>{parent}</ParentID><RegisterWay>1</RegisterWay>"
             f"<Secrecy>0</Secrecy><Status>{status}</Status><Info><PTZType>3</PTZType></Info></Item>"
         )
 

@@ -35,6 +35,8 @@ pytestmark = pytest.mark.postgres
 
 OWN_ID = "34020000002000000001"
 RECORDER = "34020000001180000001"
+PLATFORM = "99010200002000000009"
+ON_THE_ROLL, ELSEWHERE = 1_000, 2_000
 PASSWORD = "Canary-Pass-71"
 VAULT = Vault(b"k" * 32)
 
@@ -78,6 +80,10 @@ class Installation:
 
     def has(self, fact: str, number: int = 0) -> bool:
         return (fact, self.roll.source_ids[number]) in self.status.facts
+
+    def told_of(self, fact: str) -> set[int]:
+        """Return the sources that the status was told this of."""
+        return {source_id for kind, source_id in self.status.facts if kind == fact}
 
     async def told(self, fact: str, number: int = 0, *, within: float = 20.0) -> None:
         await eventually(lambda: self.has(fact, number), within=within, what=f"{fact} of source {number}")
@@ -294,3 +300,41 @@ async def test_a_channel_is_turned_stopped_and_asked_for_a_key_picture_on_record
             await desk.command(here.roll.source_ids[3], right, person=PERSON, purpose="test")
         for task in tasks:
             task.cancel()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_lower_platform_tells_thousands_of_channels_and_each_of_its_sources_follows_it(
+    database: Database,
+) -> None:
+    roll = await seed_roll(database, count=ON_THE_ROLL)
+    await gb_devices.add_device(
+        database, VAULT, GATEWAY, NewDevice(PLATFORM, Secret(PASSWORD)), by=PERSON, at=SystemClock().now()
+    )
+    here = Installation(database, roll, free_udp_port())
+    # Its tree: a civil region, under it a group with an organisation, and recorders' cameras under that.
+    groups = (
+        VirtualChannel("990102", "示范区"),
+        VirtualChannel("99010200002150000001", "学校", parent="990102"),
+        VirtualChannel("99010200002160000001", "实验小学", parent="99010200002150000001"),
+    )
+    codes = [*roll.codes, *(f"9901020000131{number:07d}" for number in range(ELSEWHERE))]
+    cameras = tuple(VirtualChannel(code, parent=groups[-1].channel_id) for code in codes)
+    platform = here.recorder(device_id=PLATFORM, channels=groups + cameras, keepalive=2.0)
+    everyone = set(roll.source_ids)
+    async with here.serving(), playing(platform) as played:
+        await eventually(lambda: here.told_of("alive") == everyone, within=90, what="all alive")
+        found = await gb_devices.device(database, GATEWAY, PLATFORM)
+        assert (found.channels, found.matched, found.catalog_whole) == (len(codes), ON_THE_ROLL, True)
+        listed = {each.channel_id: each for each in await gb_devices.channels(database, PLATFORM)}
+        assert len(listed) == len(codes) + len(groups)
+        assert not any(listed[each.channel_id].is_video for each in groups)
+        # One of them goes, and the platform says so: nobody beside it is touched.
+        played.condition.off.add(codes[7])
+        await played.notify(codes[7], "OFF")
+        await eventually(lambda: here.told_of("left") == {roll.source_ids[7]}, within=60, what="one left")
+        # The platform goes without a word: all that came over it are missed.
+        played.condition.is_silent = True
+        others = everyone - {roll.source_ids[7]}
+        await eventually(lambda: here.told_of("missed timeout") >= others, within=60, what="all missed")
+        assert here.told_of("left") == {roll.source_ids[7]}
