@@ -99,6 +99,7 @@ async def telephone(
         finally:
             if process.returncode is None:
                 process.kill()
+            await process.wait()
 
 
 async def is_registered(server: Listened) -> None:
