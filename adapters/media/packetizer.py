@@ -29,22 +29,31 @@ def payloads(codec: str, unit: bytes, most: int = MAX_PAYLOAD) -> Iterator[bytes
     Args:
         codec: `H264` or `H265`.
         unit: with its header, without start code.
-        most: bytes of a fragment.
+        most: bytes of a payload. A fragment holds less of the unit than that, so that there are two at least: one
+            that is the first and the last at once is forbidden.
     """
     if len(unit) <= most:
         yield unit
         return
-    if codec == "H264":
-        head, kind, at = bytes((unit[0] & 0xE0 | _FU_A,)), unit[0] & 0x1F, 1
-    else:
-        head, kind, at = bytes((unit[0] & 0x81 | _FU << 1, unit[1])), unit[0] >> 1 & 0x3F, 2
-    flags = 0x80
+    head, kind, at = fragment_head(codec, unit)
+    flags, size = 0x80, most - len(head) - 1
     while at < len(unit):
-        after = at + most
+        after = at + size
         if after >= len(unit):
             flags |= 0x40
         yield head + bytes((flags | kind,)) + unit[at:after]
         flags, at = 0, after
+
+
+def fragment_head(codec: str, unit: bytes) -> tuple[bytes, int, int]:
+    """Return how the fragments of a NAL unit begin: payload header, type, and how much of the unit these stand for.
+
+    The type goes into the FU header behind the payload header, together with the bits for the first (0x80) and the
+    last fragment (0x40).
+    """
+    if codec == "H264":
+        return bytes((unit[0] & 0xE0 | _FU_A,)), unit[0] & 0x1F, 1
+    return bytes((unit[0] & 0x81 | _FU << 1, unit[1])), unit[0] >> 1 & 0x3F, 2
 
 
 class Packetizer:

@@ -93,8 +93,7 @@ class Frames:
         """Append one frame."""
         size = len(packet)
         if self.at + HEADER + size > BUFFER_SIZE:
-            self.end()
-            self.begin(self.now)
+            self.turn()
         start = self.at + HEADER
         self.view[start : start + size] = packet
         self.close(channel, size)
@@ -103,6 +102,11 @@ class Frames:
         """Put the header before a packet of `size` bytes that stands in its place already."""
         _FRAME.pack_into(self.bytes, self.at, MARK, channel, size)
         self.at += HEADER + size
+
+    def turn(self) -> None:
+        """Hand on what is there and go on in front: the buffer is full."""
+        self.end()
+        self.begin(self.now)
 
     def end(self) -> None:
         """End the round.

@@ -237,8 +237,7 @@ class InvitedPull:
         media = self._media
         media.begin(self._loop.time())
         try:
-            for packet in framer.receive(data):
-                media.packet(packet)
+            media.packets(framer.receive(data))
         except AdapterError as error:
             error.peer = error.peer or self._spec.target.peer
             self.fail(error)

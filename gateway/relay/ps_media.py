@@ -1,19 +1,18 @@
 """A program stream in RTP (GB/T 28181) as the packets that everything behind expects: one NAL unit or a fragment each.
 
-    RTP packets -> PsDemuxer -> pictures -> Packetizer -> `$` frames -> walker -> the session
+    RTP packets -> PsDemuxer -> pictures -> PictureFrames -> walker -> the session
 
-Sans-IO: whoever reads a socket calls `begin`, `packet` for each packet in order, and `end`. The codec is what the
+Sans-IO: whoever reads a socket calls `begin`, `packets` with what came, in order, and `end`. The codec is what the
 pictures are, not what a stream map claims; what comes before the first picture that tells it cannot be decoded and is
 dropped. Where sound is carried too, the first pictures wait for its first piece: it must be described with them.
 """
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from adapters.base import StreamInfo, Transport
 from adapters.errors import RemoteProtocolError, UnsupportedMedia
-from adapters.media.packetizer import Packetizer, split_units
+from adapters.media.packetizer import split_units
 from adapters.media.parameter_sets import describe
 from adapters.media.ps import Elementary, PsDemuxer, codec_of
 from adapters.media.rtp import HEADER as RTP_HEADER
@@ -22,6 +21,7 @@ from adapters.media.sdp import Format, Media
 from gateway.relay.chunk import HEADER, ChunkWalker
 from gateway.relay.intake import Frames
 from gateway.relay.picture import classifier
+from gateway.relay.picture_frames import PictureFrames
 from gateway.relay.ps_sound import Sound, sound_of
 from gateway.relay.pull import Opened, Shared, Take
 from gateway.relay.reader import ChunkReader
@@ -53,13 +53,15 @@ class PsMedia:
         self._demuxer = PsDemuxer()
         self._reader = ChunkReader(shared.made, None, take)
         self._frames = Frames(shared.made, self._reader)
-        self._video: Packetizer | None = None
+        self._video: PictureFrames | None = None
         self._sound: Sound | None = None
         self._first_sound: Elementary | None = None
         self._waiting: list[tuple[Elementary, list[bytes]]] = []
         "Pictures before what comes is known, the first with parameter sets, each with its units."
         self._clock = _Timeline()
         self._expected = -1
+        self._run: list[memoryview] = []
+        "Payloads in a row, of one timestamp."
         self._undecided = 0
         self.opened: Callable[[Opened], None] | None = None
         "Called once it is known what comes."
@@ -73,33 +75,44 @@ class PsMedia:
         """Begin a round of packets that arrived at monotonic `now`."""
         self._frames.begin(now)
 
-    def packet(self, packet: memoryview) -> None:
-        """Take in the next RTP packet; a step in its numbers is a loss.
+    def packets(self, packets: Iterable[memoryview]) -> None:
+        """Take in the next RTP packets; a step in their numbers is a loss.
+
+        Payloads of one timestamp go on together: taken one by one they cost twice as much.
 
         Raises:
-            RemoteProtocolError: it is none.
-            UnsupportedMedia: what it carries is no video that we know.
+            RemoteProtocolError: one of them is none.
+            UnsupportedMedia: what they carry is no video that we know.
         """
-        size = len(packet)
-        if size < RTP_HEADER.size:
-            raise RemoteProtocolError(f"RTP packet of {size} bytes")
-        first, second, sequence, timestamp, _ = RTP_HEADER.unpack_from(packet)
-        if 192 <= second <= 223:
-            # RTCP on the same way (RFC 5761, 4): nobody reads it.
+        unpack, size, run = RTP_HEADER.unpack_from, RTP_HEADER.size, self._run
+        stamp = -1
+        for packet in packets:
+            if len(packet) < size:
+                raise RemoteProtocolError(f"RTP packet of {len(packet)} bytes")
+            first, second, sequence, timestamp, _ = unpack(packet)
+            if 192 <= second <= 223:
+                # RTCP on the same way (RFC 5761, 4): nobody reads it.
+                continue
+            if sequence != self._expected and self._expected >= 0:
+                self._feed(stamp, marker=False)
+                self._demuxer.gap()
+            elif timestamp != stamp:
+                self._feed(stamp, marker=False)
+            stamp = timestamp
+            # 0x80: the header of nearly every packet, nothing optional in it.
+            run.append(packet[size:] if first == 0x80 else _payload(packet))
+            self._expected = (sequence + 1) & 0xFFFF
+            if second & 0x80:
+                self._feed(stamp, marker=True)
+        self._feed(stamp, marker=False)
+
+    def _feed(self, timestamp: int, *, marker: bool) -> None:
+        run = self._run
+        if not run:
             return
-        if first == 0x80:
-            # The header of nearly every packet: nothing optional in it.
-            payload = packet[RTP_HEADER.size :]
-        else:
-            try:
-                header = RtpHeader.parse(packet)
-            except ValueError as error:
-                raise RemoteProtocolError(str(error)) from error
-            payload = packet[header.payload_start : header.payload_end]
-        if sequence != self._expected and self._expected >= 0:
-            self._demuxer.gap()
-        self._expected = (sequence + 1) & 0xFFFF
-        for each in self._demuxer.feed(payload, timestamp, marker=bool(second & 0x80)):
+        payload = run[0] if len(run) == 1 else b"".join(run)
+        run.clear()
+        for each in self._demuxer.feed(payload, timestamp, marker=marker):
             if each.is_video:
                 self._picture(each)
             elif self._audio:
@@ -118,12 +131,10 @@ class PsMedia:
         else:
             self._write(self._video, picture, units)
 
-    def _write(self, video: Packetizer, picture: Elementary, units: list[bytes]) -> None:
+    def _write(self, video: PictureFrames, picture: Elementary, units: list[bytes]) -> None:
         if picture.follows_loss:
             video.skip()
-        timestamp = self._clock.take(picture, self._frames.now)
-        for packet in video.picture(units, timestamp):
-            self._frames.write(VIDEO, packet)
+        video.write(units, self._clock.take(picture, self._frames.now))
 
     def _wait(self, picture: Elementary, units: list[bytes]) -> None:
         """Begin with the first picture with parameter sets, once it is known what sound comes beside it.
@@ -149,7 +160,7 @@ class PsMedia:
             self._write(video, *each)
         self._waiting.clear()
 
-    def _open(self, codec: str, units: list[bytes]) -> Packetizer:
+    def _open(self, codec: str, units: list[bytes]) -> PictureFrames:
         """Tell what comes: video of `codec` whose parameter sets stand in `units`, and sound."""
         chosen = Format(
             PAYLOAD_TYPE, codec, CLOCK_RATE, None, "packetization-mode=1" if codec == "H264" else None
@@ -169,7 +180,7 @@ class PsMedia:
         if self.opened is not None:
             self.opened(Opened(tuple(media), tuple(channels), info, self._transport, True, walker))
         self._reader.walker = walker
-        self._video = Packetizer(codec, PAYLOAD_TYPE, int.from_bytes(secrets.token_bytes(4), "big"))
+        self._video = PictureFrames(self._frames, VIDEO, codec, PAYLOAD_TYPE)
         return self._video
 
     def _piece_of_sound(self, piece: Elementary) -> None:
@@ -217,17 +228,29 @@ class PsTap:
         """Handle the buffer up to `end`, received at monotonic `at`.
 
         Raises:
-            AdapterError: as `PsMedia.packet`.
+            AdapterError: as `PsMedia.packets`.
         """
-        media, view = self._media, self._buffer.view
+        media = self._media
         media.begin(at)
-        offset = 0
-        while offset + HEADER <= end:
-            size = view[offset + 2] << 8 | view[offset + 3]
-            offset += HEADER
-            media.packet(view[offset : offset + size])
-            offset += size
+        media.packets(_cut(self._buffer.view, end))
         media.end()
+
+
+def _cut(view: memoryview, end: int) -> Iterator[memoryview]:
+    """Yield the packets of the frames in `view[:end]`."""
+    offset = 0
+    while offset + HEADER <= end:
+        begin = offset + HEADER
+        offset = begin + (view[offset + 2] << 8 | view[offset + 3])
+        yield view[begin:offset]
+
+
+def _payload(packet: memoryview) -> memoryview:
+    try:
+        header = RtpHeader.parse(packet)
+    except ValueError as error:
+        raise RemoteProtocolError(str(error)) from error
+    return packet[header.payload_start : header.payload_end]
 
 
 def _has_sets(codec: str | None, units: list[bytes]) -> bool:

@@ -24,7 +24,7 @@ class RtpFramer:
         "Octets before each length; -1 until the first packet told."
 
     def receive(self, data: bytes) -> Iterator[memoryview]:
-        """Yield the packets that are whole now; each is valid until the next one is asked for.
+        """Yield the packets that are whole now; each stays valid.
 
         Raises:
             RemoteProtocolError: what comes is no RTP in any framing that we know.

@@ -81,8 +81,7 @@ def measure(megabits: float, *, is_udp: bool) -> tuple[float, int]:
             frames.end()
         else:
             media.begin(now)
-            for found in framer.receive(joined[number]):
-                media.packet(found)
+            media.packets(framer.receive(joined[number]))
             media.end()
     return (time.process_time() - began) / SECONDS * 1e3, count
 

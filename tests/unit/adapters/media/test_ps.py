@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.media.packetizer import Packetizer, split_units
+from adapters.media.packetizer import Packetizer, payloads, split_units
 from adapters.media.ps import MAX_PICTURE, Elementary, Oddity, PsDemuxer, codec_of
 from adapters.media.rtp import RtpHeader
 from adapters.simulator.ps_mux import PsQuirk, PsWriter
@@ -184,6 +184,17 @@ def test_it_does_not_matter_where_the_stream_is_cut(cuts: list[int]) -> None:
             found += demuxer.feed(pack[at:after], 3600 * n, marker=after >= len(pack))
             at = after
     assert [each.data for each in found] == of
+
+
+@pytest.mark.parametrize(("codec", "at", "kind"), [("H264", 1, 28), ("H265", 2, 49)])
+@pytest.mark.parametrize("size", [1_401, 1_402, 1_403, 2_800, 2_801])
+def test_no_fragment_is_the_first_and_the_last_at_once(codec: str, at: int, kind: int, size: int) -> None:
+    unit = (b"\x65" if codec == "H264" else b"\x26\x01") + bytes(1 + n % 200 for n in range(size))
+    fragments = list(payloads(codec, unit[:size]))
+    types = {each[0] & 0x1F if codec == "H264" else each[0] >> 1 & 0x3F for each in fragments}
+    assert types == {kind}
+    assert [each[at] >> 6 for each in fragments] == [2, *[0] * (len(fragments) - 2), 1]
+    assert b"".join(each[at + 1 :] for each in fragments) == unit[at:size]
 
 
 @pytest.mark.parametrize("codec", ["H264", "H265"])
