@@ -74,7 +74,7 @@ class PsWriter:
             yield b"\0\0\1\xe0" + struct.pack(">H", len(fields) + len(piece)) + fields + piece
 
     def _fields(self, pts: int) -> bytes:
-        return b"\x80\0\0" if PsQuirk.NO_PTS in self.quirks else b"\x80\x80\x05" + _stamp(0x2, pts)
+        return b"\x80\0\0" if PsQuirk.NO_PTS in self.quirks else b"\x80\x80\x05" + stamp_of(0x2, pts)
 
     def rtp(self, pack: bytes, ssrc: int, sequence: int, timestamp: int) -> list[bytes]:
         """Return the RTP packets of one pack."""
@@ -98,7 +98,8 @@ def _pack_header(clock: int) -> bytes:
     return b"\0\0\1\xba" + value.to_bytes(6, "big") + bytes.fromhex("013883f8")
 
 
-def _stamp(prefix: int, pts: int) -> bytes:
+def stamp_of(prefix: int, pts: int) -> bytes:
+    """Return a time as it stands in the header of a packet (ISO/IEC 13818-1, 2.4.3.7)."""
     pts &= 0x1FFFFFFFF
     return bytes(
         (

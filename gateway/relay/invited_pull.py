@@ -119,7 +119,6 @@ class InvitedPull:
         port = await self._bind()
         self._reporter.report(MediaOffered(*self._reporter.times(), self._offer_id, port))
         answer = await self._wait(self._answered, bounds.handshake, "the invitation was not answered")
-        self._hosts = frozenset(answer.hosts)
         await self._receive(answer)
         await self._wait(self._begun, bounds.first_media, "no video after the invitation")
 
@@ -137,6 +136,8 @@ class InvitedPull:
             return
         if isinstance(answer, OfferAnswered):
             if not self._answered.done():
+                # Now, not once `open` goes on: the device may connect in between.
+                self._hosts = frozenset(answer.hosts)
                 self._answered.set_result(answer)
         else:
             self.fail(_error_of(answer, self._spec.target.peer))
@@ -337,12 +338,17 @@ class _Latch:
 
 
 class _Connection(asyncio.Protocol):
-    """One media connection; read only once it is known whose it is."""
+    """One media connection; looked at only once it is known whose it is.
+
+    Until then nothing of it is read, or one read at most: uvloop begins to read after `connection_made` whatever was
+    said there, so what comes meanwhile is held and reading paused again.
+    """
 
     def __init__(self, pull: InvitedPull) -> None:
         self._pull = pull
         self._framer = RtpFramer()
         self._transport: asyncio.Transport | None = None
+        self._held = b""
         self.host = ""
         self.is_judged = False
         "Whether it may bring the media."
@@ -360,17 +366,25 @@ class _Connection(asyncio.Protocol):
 
     def judge(self) -> None:
         """Read on, or close, or wait for the answer to the invitation."""
+        if self.is_judged or self._transport is None:
+            return
         admitted = self._pull.admits(self)
-        if admitted is None or self._transport is None:
+        if admitted is None:
             return
         if admitted:
             self.is_judged = True
+            held, self._held = self._held, b""
+            self._pull.take(self._framer, held)
             self._transport.resume_reading()
         else:
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._pull.take(self._framer, data)
+        if self.is_judged:
+            self._pull.take(self._framer, data)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._held += data
+            self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is gone
         self._pull.lost(self)

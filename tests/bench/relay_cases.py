@@ -34,6 +34,8 @@ class Case:
     "RTSPS on both sides."
     slow: bool = False
     "A quarter of the sinks read at half the rate."
+    program_stream: bool = False
+    "The sources are no RTSP servers but devices that are invited (GB/T 28181)."
     bitrate: int = BITRATE
     settle: float = 1.0
     "Seconds between the arrival of every stream and the first window's begin."
@@ -44,6 +46,8 @@ class Case:
 
     def __str__(self) -> str:
         way = "UDP" if self.udp else "RTSPS" if self.tls else "TCP"
+        if self.program_stream:
+            way = f"PS over {way}"
         loss = f" with {self.loss:.0%} loss" if self.loss else ""
         out = f"pulled by {self.readers} each" if self.readers else "pushed to a sink each"
         slow = ", a quarter of them at half the rate" if self.slow else ""
@@ -67,10 +71,12 @@ _ALL: Final = (
     Case("fan-out-200", 1, readers=200),
     Case("udp-50", 50, Mode.PACKET, udp=True),
     Case("udp-loss-50", 50, Mode.PACKET, udp=True, loss=0.01),
+    Case("ps-tcp-50", 50, program_stream=True),
+    Case("ps-udp-50", 50, Mode.PACKET, udp=True, program_stream=True),
     Case("rtsps-20", 20, tls=True),
     # Long enough for the queues of the slow sinks to be full.
     Case("slow-40", 40, slow=True, settle=12.0),
 )
 CASES: Final[Mapping[str, Case]] = MappingProxyType({case.name: case for case in _ALL})
-SHORT: Final = ("push-50", "push-packet-50", "pull-50", "udp-50")
+SHORT: Final = ("push-50", "push-packet-50", "pull-50", "udp-50", "ps-tcp-50", "ps-udp-50")
 """What is run when nothing is chosen."""

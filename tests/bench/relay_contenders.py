@@ -97,6 +97,7 @@ class Muster:
             work.case.udp,
             work.pin,
             self._workers,
+            work.case.program_stream,
         )
         async with talking("relay_muster") as muster:
             muster.tell(asdict(options))
@@ -121,7 +122,8 @@ class Ffmpeg:
 
     def streams(self, case: Case) -> int:
         # Slow sinks cannot cost the others anything here: no two streams share a process.
-        return 0 if case.readers or case.slow else min(case.streams, FFMPEG_STREAMS)
+        # It takes a program stream in RTP from nobody whom it would have to invite.
+        return 0 if case.readers or case.slow or case.program_stream else min(case.streams, FFMPEG_STREAMS)
 
     @asynccontextmanager
     async def run(self, work: Work) -> AsyncIterator[Running | None]:
@@ -152,7 +154,7 @@ class Served:
 
     def streams(self, case: Case) -> int:
         can = (self._peer.takes_udp or not case.udp) and (self._peer.has_tls or not case.tls)
-        return case.streams if can else 0
+        return case.streams if can and not case.program_stream else 0
 
     @asynccontextmanager
     async def run(self, work: Work) -> AsyncIterator[Running | None]:
@@ -174,7 +176,7 @@ class Direct:
     name: ClassVar = "direct"
 
     def streams(self, case: Case) -> int:
-        return 0 if case.udp else case.streams
+        return 0 if case.udp or case.program_stream else case.streams
 
     @asynccontextmanager
     async def run(self, work: Work) -> AsyncIterator[Running | None]:

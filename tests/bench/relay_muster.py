@@ -13,11 +13,13 @@ import uvloop
 
 from adapters.base import RtspTarget, SourceKey, TlsPolicy, Transport
 from catalog.access import AccessEntry, Role
+from catalog.model.plan import MediaWay
 from catalog.model.secret import Secret
 from gateway.clock import SystemClock
 from gateway.descriptors import raise_file_limit
 from gateway.relay.manager import RelayManager
-from gateway.relay.spec import RelaySpec, SinkSpec
+from gateway.relay.protocol import MediaOffered, OfferAnswered
+from gateway.relay.spec import Invitation, RelaySpec, SinkSpec
 from gateway.serving.admission import Account, Admission, ReaderLimits
 from gateway.serving.grants import Grants, Viewer
 from gateway.serving.listener import open_listener
@@ -40,6 +42,8 @@ class MusterOptions:
     pin: str = ""
     "SHA-256 of the certificate of both ends: RTSPS on both sides."
     workers: int = 1
+    program_stream: bool = False
+    "The sources are devices, which are invited."
 
     def spec(self, number: int) -> RelaySpec:
         """Return the relay of stream `number`."""
@@ -53,12 +57,45 @@ class MusterOptions:
             RtspTarget("127.0.0.1", self.source_port, f"/{number}", tls),
             transport=Transport.UDP if self.udp else Transport.TCP,
             sink=sink,
+            invitation=self._invitation(number) if self.program_stream else None,
         )
+
+    def _invitation(self, number: int) -> Invitation:
+        media = MediaWay.UDP if self.udp else MediaWay.TCP_PASSIVE
+        return Invitation(f"{number:020d}", f"{number:020d}", media, "127.0.0.1")
 
 
 def source_code(number: int) -> str:
     """Return the id under which stream `number` goes out, the path of its URL for readers."""
     return f"source-{number}"
+
+
+class Inviter:
+    """Invites the benchmark's devices by a line, and takes leave of them by hanging up."""
+
+    def __init__(self, relays: RelayManager, port: int, tasks: asyncio.TaskGroup) -> None:
+        self._relays = relays
+        self._port = port
+        self._tasks = tasks
+        self._lines: dict[SourceKey, asyncio.StreamWriter] = {}
+
+    def offered(self, invitation: Invitation, offer: MediaOffered) -> None:
+        self._tasks.create_task(self._invite(invitation, offer), name=f"invite {offer.source_id}")
+
+    def ended(self, source_id: SourceKey) -> None:
+        line = self._lines.pop(source_id, None)
+        if line is not None:
+            line.close()
+
+    async def _invite(self, invitation: Invitation, offer: MediaOffered) -> None:
+        self.ended(offer.source_id)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._lines[offer.source_id] = writer
+        over = "udp" if invitation.media is MediaWay.UDP else "tcp"
+        writer.write(f"PS {int(invitation.channel_id)} {over} {offer.port}\n".encode())
+        async with asyncio.timeout(10.0):
+            await reader.readline()
+        self._relays.answer(OfferAnswered(offer.source_id, offer.offer_id, ("127.0.0.1",), 0))
 
 
 class Viewers:
@@ -106,6 +143,7 @@ async def main() -> None:
             listening = open_listener("127.0.0.1", 0)
             port = listening.getsockname()[1]
             tasks.create_task(rtsp_server(relays).run(Listeners(plain=listening)), name="rtsp server")
+        relays.caller = Inviter(relays, options.source_port, tasks)
         print(json.dumps(port), flush=True)  # noqa: T201 - the benchmark reads it
         for number in range(options.streams):
             relays.start(options.spec(number))

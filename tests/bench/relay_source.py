@@ -15,6 +15,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ import uvloop
 
 from gateway.descriptors import raise_file_limit
 from tests.bench.relay_dialogue import Dialogue, obey
+from tests.bench.relay_ps import ConnectionOfDevice, RenderedPack
 from tests.bench.relay_stream import HEADER, MARK, RATE, Rendered, parameter_sets, split, timestamp_of
 
 TICK: Final = 0.001
@@ -63,6 +65,9 @@ class SourceOptions:
 
     def __str__(self) -> str:
         return json.dumps(dataclasses.asdict(self))
+
+
+Picture = Rendered | RenderedPack
 
 
 class Wire(Protocol):
@@ -160,7 +165,7 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 class Sender:
     """Send one source's pictures to one peer."""
 
-    def __init__(self, source: int, pictures: list[Rendered], mode: Mode, wire: Wire, begin: float) -> None:
+    def __init__(self, source: int, pictures: Sequence[Picture], mode: Mode, wire: Wire, begin: float) -> None:
         self._source = source
         self._pictures = pictures
         self._mode = mode
@@ -240,6 +245,7 @@ class SourceConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._udp: UdpWire | None = None
         self._tcp: TcpWire | None = None
+        self._device: ConnectionOfDevice | None = None
         self._sender: Sender | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -247,6 +253,9 @@ class SourceConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
+        if data.startswith(b"PS "):
+            self._invited(data)
+            return
         out = self._dialogue.receive(data)
         if out:
             self._transport.write(out)
@@ -257,10 +266,24 @@ class SourceConnection(asyncio.Protocol):
             assert wire is not None
             self._sender = self._sources.play(self._dialogue.source, wire)
 
+    def _invited(self, line: bytes) -> None:
+        """Send a program stream to whoever invites, from before the answer on, as many devices do."""
+        assert self._transport is not None
+        _, source, over, port = line.split()
+        self._dialogue.source = int(source)
+        if over == b"udp":
+            self._bind(int(port))
+        else:
+            self._device = ConnectionOfDevice(int(port))
+        wire = self._udp or self._device
+        assert wire is not None
+        self._sender = self._sources.play(int(source), wire, head=4 if over == b"udp" else 2)
+        self._transport.write(b"OK\n")
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._sender is not None:
             self._sender.is_ended = True
-        for wire in (self._udp, self._tcp):
+        for wire in (self._udp, self._tcp, self._device):
             if wire is not None:
                 wire.close()
 
@@ -285,15 +308,24 @@ class Sources:
             f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
         ).encode()
         self.udp: list[UdpWire] = []
-        self._pictures = [Rendered(units) for units in pictures]
+        self._pictures: list[Picture] = [Rendered(units) for units in pictures]
+        self._packed: dict[int, list[Picture]] = {}
+        self._units = pictures
         self._schedule = Schedule()
 
-    def play(self, source: int, wire: Wire) -> Sender:
+    def play(self, source: int, wire: Wire, *, head: int = 0) -> Sender:
+        """Let a source play; with `head` as a program stream with so many octets before each packet."""
+        pictures = self._packs(head) if head else self._pictures
         # Spread over the interval (by the golden ratio): cameras do not send at the same instant.
         begin = time.monotonic() + (source * 0.618 % 1) / RATE
-        sender = Sender(source, self._pictures, self.options.mode, wire, begin)
+        sender = Sender(source, pictures, self.options.mode, wire, begin)
         self._schedule.add(sender, begin)
         return sender
+
+    def _packs(self, head: int) -> list[Picture]:
+        if head not in self._packed:
+            self._packed[head] = [RenderedPack(units, head) for units in self._units]
+        return self._packed[head]
 
     def reset(self, _: object) -> object:
         self._schedule.late.clear()

@@ -21,7 +21,7 @@ _NUMBERS: Final = struct.Struct(">HII")
 """Sequence number, timestamp and SSRC: all that differs between two sources."""
 _NUMBERS_AT: Final = HEADER + 2
 # In digits, for they never look like a start code to a peer that splits the stream into NAL units.
-_SEI: Final = b"\x06\x05" + bytes((MARK_SIZE + STAMP_SIZE,)) + bytes(MARK_SIZE + STAMP_SIZE) + b"\x80"
+SEI: Final = b"\x06\x05" + bytes((MARK_SIZE + STAMP_SIZE,)) + bytes(MARK_SIZE + STAMP_SIZE) + b"\x80"
 _MARK_AT: Final = _HEADER.size + 3
 
 
@@ -82,7 +82,7 @@ class Rendered:
     """
 
     def __init__(self, units: list[bytes]) -> None:
-        payloads = [_SEI]
+        payloads = [SEI]
         for unit in units:
             payloads += _fragments(unit)
         data = bytearray()
