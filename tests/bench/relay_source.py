@@ -165,7 +165,9 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 class Sender:
     """Send one source's pictures to one peer."""
 
-    def __init__(self, source: int, pictures: Sequence[Picture], mode: Mode, wire: Wire, begin: float) -> None:
+    def __init__(
+        self, source: int, pictures: Sequence[Picture], mode: Mode, wire: Wire, begin: float
+    ) -> None:
         self._source = source
         self._pictures = pictures
         self._mode = mode
