@@ -50,8 +50,12 @@ logger = logging.getLogger(__name__)
 
 RECEIVE_BUFFER: Final = 8 * 1024 * 1024
 """Bytes asked of the kernel for each UDP socket: 20,000 devices may come back in the same second."""
-DRAIN: Final = 512
-"""Datagrams read in one go; then others of the loop get their turn."""
+TOGETHER: Final = 64
+"""Datagrams whose answers go out together."""
+DRAIN: Final = 8
+"""Times so many read in one go; then others of the loop get their turn."""
+TAGS: Final = 256
+"""Tags made at once."""
 REGISTERS: Final = 32
 """Registrations over UDP handled before others get their turn: some 5 ms."""
 MAX_REGISTERS: Final = 8_192
@@ -108,6 +112,9 @@ class SipEndpoint:
         "INVITEs of ours that nobody waits for any more, by branch."
         self._local: dict[str, str] = {}
         self._registers: deque[tuple[bytes, Way]] = deque()
+        self._is_draining = False
+        "Whether what is to be sent waits until some more was read."
+        self._tags: list[str] = []
         self._has_turn = False
         "Whether registrations that wait have their turn in the next round of the loop."
         self._links = 1_000
@@ -284,10 +291,18 @@ class SipEndpoint:
         """Answer a request."""
         answer = Answer(status, reason, headers, body)
         origin = incoming.way.host, incoming.way.port
-        data = render_answer(incoming.request, answer, tag=secrets.token_hex(5), origin=origin)
+        data = render_answer(incoming.request, answer, tag=self._new_tag(), origin=origin)
         with contextlib.suppress(KeyError):
             self._transactions.respond(incoming, status, data, self._loop.time())
-        self._pump()
+        if not self._is_draining:
+            self._pump()
+
+    def _new_tag(self) -> str:
+        """Return a tag that nobody used; the kernel is asked for many at once."""
+        if not self._tags:
+            text = secrets.token_hex(5 * TAGS)
+            self._tags = [text[at : at + 10] for at in range(0, len(text), 10)]
+        return self._tags.pop()
 
     def send(self, message: Request, way: Way) -> None:
         """Send a request whose answer nobody waits for."""
@@ -328,12 +343,24 @@ class SipEndpoint:
         self._loop.add_reader(sock.fileno(), lambda: self._drain(sock, link))
 
     def _drain(self, sock: socket.socket, link: int) -> None:
-        receive = sock.recvfrom
         for _ in range(DRAIN):
+            self._is_draining = True
+            try:
+                is_more = self._receive_some(sock, link)
+            finally:
+                self._is_draining = False
+            self._pump()
+            if not is_more:
+                break
+
+    def _receive_some(self, sock: socket.socket, link: int) -> bool:
+        """Take in some datagrams; return whether there may be more."""
+        receive = sock.recvfrom
+        for _ in range(TOGETHER):
             try:
                 data, sender = receive(MAX_DATAGRAM)
             except BlockingIOError:
-                break
+                return False
             except OSError:
                 # The ICMP error of an earlier answer, delivered here.
                 continue
@@ -345,7 +372,7 @@ class SipEndpoint:
                 self._line_up(data, way)
             else:
                 self._read(data, way)
-        self._pump()
+        return True
 
     def _read(self, data: bytes, way: Way) -> None:
         try:

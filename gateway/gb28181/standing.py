@@ -5,7 +5,7 @@ does not call off. What a device says of a channel is its word, often stale: `OF
 asked for says it again, and media that arrive show more than any word.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from adapters.gb28181.channels import Channel, ChannelEvent
 from catalog.gb_devices import GbWay
 from catalog.model.connectivity import DegradeReason
 
+_NONE: Final[frozenset[str]] = frozenset()
 ALIVE_EVERY: Final = 1.0
 """Seconds in which several messages of a device are one sign of life: a large platform has thousands of channels."""
 
@@ -126,12 +127,15 @@ class Standing:
             tell(source.source_id, DegradeReason.CLOCK_SKEW, at=at)
 
     def faults(
-        self, device_id: str, faulty: Iterable[str], at: float
+        self, device_id: str, faulty: Collection[str], at: float
     ) -> tuple[frozenset[str], frozenset[str]]:
         """Take in which channels a keepalive calls faulty; return those that are it anew and those that are no more."""
-        now, before = frozenset(faulty), self._faulty.get(device_id, frozenset())
+        if not faulty and device_id not in self._faulty:
+            # What nearly every keepalive says.
+            return _NONE, _NONE
+        now, before = frozenset(faulty), self._faulty.get(device_id, _NONE)
         if now == before:
-            return frozenset(), frozenset()
+            return _NONE, _NONE
         if now:
             self._faulty[device_id] = now
         else:
