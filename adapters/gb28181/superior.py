@@ -57,6 +57,9 @@ SUBSCRIPTION: Final = 3_600
 """Seconds of a catalog subscription; renewed at half of it."""
 EXPIRY_GRACE: Final = 60.0
 """Seconds by which a refresh may be late: devices retry a minute after a failure (9.1.2.2)."""
+STILL_THERE: Final = 180.0
+"""Seconds since its last message, three keepalives by custom, in which a device is not gone though its registration is
+over. Its messages are refused meanwhile, so that it registers: some do that once and then keep alive alone (Huawei)."""
 MAX_PENDING: Final = 20_000
 """Queries that wait for their response."""
 ALLOW: Final = "REGISTER, MESSAGE, NOTIFY, OPTIONS, BYE, ACK, CANCEL, INFO"
@@ -76,6 +79,8 @@ class Presence:
     "Of the last valid message by its way."
     version: str = ""
     user_agent: str = ""
+    is_lapsed: bool = False
+    "Whether its registration ran out and it is there all the same; it has to register before anything else counts."
 
 
 @dataclass(frozen=True)
@@ -229,9 +234,13 @@ class Superior:
     def tick(self, now: float) -> None:
         """Let registrations run out; called once a second."""
         over = now - EXPIRY_GRACE
-        for device_id in [each.device_id for each in self._present.values() if each.expires_at <= over]:
-            self._remove(device_id)
-            self._listener.left(device_id, "expired")
+        for presence in [each for each in self._present.values() if each.expires_at <= over]:
+            is_there = now - presence.last_seen < STILL_THERE and now < presence.expires_at + STILL_THERE
+            if is_there:
+                presence.is_lapsed = True
+            else:
+                self._remove(presence.device_id)
+                self._listener.left(presence.device_id, "expired")
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -294,6 +303,10 @@ class Superior:
         if presence is None:
             self.counts["stranger"] += 1
             # Known or not, it has to register: a device that hears this does, and others learn nothing.
+            self.endpoint.respond(incoming, 403, "Forbidden")
+            return
+        if presence.is_lapsed:
+            self.counts["lapsed"] += 1
             self.endpoint.respond(incoming, 403, "Forbidden")
             return
         presence.last_seen = asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ import pytest
 from adapters.errors import PeerClosed, PeerTimeout
 from adapters.gb28181.channels import ChannelEvent
 from adapters.gb28181.registration import Refusal
-from adapters.gb28181.superior import EXPIRY_GRACE
+from adapters.gb28181.superior import EXPIRY_GRACE, STILL_THERE
 from adapters.simulator.gb_device import GbDevice, GbQuirk, VirtualChannel, VirtualGbDevice
 from catalog.model.secret import Secret
 from tests.fakes.gb_superior import OWN_ID, PASSWORD, Listened, listening
@@ -110,6 +110,39 @@ async def test_a_registration_runs_out() -> None:
         server.superior.tick(presence.expires_at + EXPIRY_GRACE - 0.1)
         assert server.noted.leaves == []
         server.superior.tick(presence.expires_at + EXPIRY_GRACE)
+        assert server.noted.leaves == [(RECORDER, "expired")]
+
+
+async def test_a_device_that_forgets_to_refresh_and_is_there_has_to_register_and_is_not_gone() -> None:
+    async with listening({RECORDER: PASSWORD}) as server, playing(recorder(server)) as [device]:
+        device.condition.is_silent = True
+        presence = server.superior.presence(RECORDER)
+        assert presence is not None
+        over = presence.expires_at + EXPIRY_GRACE
+        presence.last_seen = over - 30.0
+        server.superior.tick(over)
+        assert presence.is_lapsed
+        assert server.noted.leaves == []
+        device.condition.is_silent = False
+        # Its keepalives are refused, and so it registers.
+        await eventually(lambda: len(server.noted.registrations) > 1, what="another registration")
+        again = server.superior.presence(RECORDER)
+        assert again is not None
+        assert not again.is_lapsed
+        assert server.superior.counts["lapsed"] > 0
+        assert server.noted.leaves == []
+
+
+async def test_who_never_registers_again_is_gone_though_it_keeps_alive() -> None:
+    async with listening({RECORDER: PASSWORD}) as server, playing(recorder(server)) as [device]:
+        device.condition.is_silent = True
+        presence = server.superior.presence(RECORDER)
+        assert presence is not None
+        over = presence.expires_at + STILL_THERE
+        presence.last_seen = over
+        server.superior.tick(over - 0.1)
+        assert server.noted.leaves == []
+        server.superior.tick(over)
         assert server.noted.leaves == [(RECORDER, "expired")]
 
 
