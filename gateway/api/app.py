@@ -25,6 +25,7 @@ from gateway.api import (
     reads,
     report_reads,
     stored_reports,
+    suspension_acts,
 )
 from gateway.api.dispatch import SERVICES, endpoint, guard, harden, run
 from gateway.api.door import Door
@@ -52,6 +53,7 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
         access_acts.registry,
         onvif_acts.registry,
         gb_acts.registry,
+        suspension_acts.registry,
         event_stream.registry,
         public_catalog.registry,
         health.registry,

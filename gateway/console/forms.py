@@ -13,7 +13,7 @@ from catalog.model.network import NetworkRefused
 from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
-from gateway.api import gb_acts, verbs
+from gateway.api import gb_acts, suspension_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
@@ -22,6 +22,7 @@ from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
 from gateway.api.receiving import in_time
 from gateway.api.stored_report_schemas import MakeReportBody
+from gateway.api.suspension_schemas import SuspensionActBody, SuspensionBody
 from gateway.api.verbs import Acting
 from gateway.console.messages import text
 from gateway.console.pages import console_language, logged_in, require_own_origin
@@ -31,6 +32,8 @@ Fields = Mapping[str, str]
 Body = TypeVar("Body", bound=BaseModel)
 
 _ROOM: Final = 65_536
+_MINUTES: Final = {"starts_at": "window_from", "ends_at": "window_until"}
+"""Fields that hold a local minute, and what they are called on the page."""
 
 
 class Form:
@@ -51,6 +54,13 @@ class Form:
     def is_on(self, name: str) -> bool:
         """Tell whether a box is ticked."""
         return bool(self.fields.get(name))
+
+    def instant(self, name: str, language: str) -> datetime:
+        """Return a local minute; raises `ApiProblem`."""
+        try:
+            return datetime.fromisoformat(self.text(name)).replace(tzinfo=LOCAL)
+        except ValueError as error:
+            raise ApiProblem(Code.INVALID, text(_MINUTES[name], language)) from error
 
     def day(self, name: str) -> date | None:
         """Return a day, None where none is given; raises `ApiProblem`."""
@@ -207,7 +217,13 @@ async def _change_device(acting: Acting, form: Form, language: str) -> Notice:
 
 def _body(schema: type[Body], form: Form, names: Sequence[str]) -> Body:
     """Return the body of an operation from fields of the same names; a password as it was typed."""
-    fields = {name: form.fields.get(name, "") if name == "password" else form.text(name) for name in names}
+    return _valid(
+        schema,
+        {name: form.fields.get(name, "") if name == "password" else form.text(name) for name in names},
+    )
+
+
+def _valid(schema: type[Body], fields: Mapping[str, object]) -> Body:
     try:
         return schema.model_validate(fields)
     except ValidationError as error:
@@ -224,6 +240,43 @@ async def _refuse_device(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.refuse_device', language)}: {form.text('device_id')}")
 
 
+async def _request_suspension(acting: Acting, form: Form, language: str) -> Notice:
+    of = form.text("of")
+    if of not in ("site_id", "source_id"):
+        raise ApiProblem(Code.INVALID, text("what_is_suspended", language))
+    body = _valid(
+        SuspensionBody,
+        {
+            of: form.number("number"),
+            "reason": form.text("reason"),
+            "starts_at": form.instant("starts_at", language),
+            "ends_at": form.instant("ends_at", language),
+            "document": form.text("document"),
+        },
+    )
+    found = await suspension_acts.ask_for_window(acting, body)
+    return Notice(is_good=True, text=f"{text('done.request_suspension', language)}: {found.suspension_id}")
+
+
+async def _approve_suspension(acting: Acting, form: Form, language: str) -> Notice:
+    return await _act_on_suspension(acting, form, {"act": "approve"}, language)
+
+
+async def _withdraw_suspension(acting: Acting, form: Form, language: str) -> Notice:
+    """Withdraw it or end it now, as the button said."""
+    fields = {"act": form.text("act"), "text": form.text("text")}
+    return await _act_on_suspension(acting, form, fields, language)
+
+
+async def _act_on_suspension(acting: Acting, form: Form, fields: Fields, language: str) -> Notice:
+    number = form.number("suspension_id")
+    found = await suspension_acts.act_on_window(acting, number, _valid(SuspensionActBody, fields))
+    return Notice(
+        is_good=True,
+        text=f"{text('done.suspension', language)} {number}: {text(f'suspension.{found.state}', language)}",
+    )
+
+
 Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
 
 VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
@@ -234,6 +287,9 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "change_device": (_change_device, "/devices"),
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
+    "request_suspension": (_request_suspension, "/suspensions"),
+    "approve_suspension": (_approve_suspension, "/suspensions"),
+    "withdraw_suspension": (_withdraw_suspension, "/suspensions"),
     "authorise": (_authorise, "/networks"),
     "revoke": (_revoke, "/networks"),
     "sweep": (_sweep, "/networks"),

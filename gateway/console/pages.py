@@ -22,6 +22,7 @@ from gateway.api import (
     reads,
     report_reads,
     stored_reports,
+    suspension_acts,
 )
 from gateway.api.dispatch import (
     HAS_SESSION,
@@ -61,6 +62,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         acting.registry,
         onvif_acts.registry,
         gb_acts.registry,
+        suspension_acts.registry,
     )
     for operation in registry.operations
 }
@@ -101,6 +103,7 @@ PAGES: Final = (
     Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
     Page("/reports", "reports.html", "stored_reports", {"page": ("list_stored_reports", {})}, "page"),
     Page("/cases", "cases.html", "cases", {"page": ("get_cases", {})}, "page"),
+    Page("/suspensions", "suspensions.html", "suspensions", {"page": ("list_windows", {})}, "page"),
     Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
     Page(
         "/sources/{source_id}",

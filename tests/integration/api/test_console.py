@@ -1,4 +1,5 @@
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import lxml.html
@@ -10,6 +11,7 @@ from catalog.database import Database
 from catalog.evidence_sheet import check
 from catalog.model.case import CaseStep
 from catalog.networks import list_networks
+from catalog.reading import LOCAL
 from catalog.reports import View
 from catalog.signing import verify
 from gateway.console.messages import MESSAGES
@@ -313,19 +315,19 @@ async def test_a_device_is_let_in_changed_and_removed_by_the_page(api: Api, data
             )
         return [(row["password_encrypted"], row["version"]) for row in rows]
 
-    nonsense = await sent("add_device", password=" Some-Pass-1 ", media="carrier pigeon")
-    short = await sent("add_device", password="short", media="udp")
+    nonsense = await sent("add_device", password=" Some-Pass-1 ", media="carrier pigeon", stream="main")
+    short = await sent("add_device", password="short", media="udp", stream="main")
     assert await logins() == []
-    added = await sent("add_device", password=" Some-Pass-1 ", name="gate", media="udp")
+    added = await sent("add_device", password=" Some-Pass-1 ", name="gate", media="udp", stream="main")
     [before] = await logins()
-    renamed = await sent("change_device", name="yard", media="tcp_active", password="")
+    renamed = await sent("change_device", name="yard", media="tcp_active", stream="sub", password="")
     assert await logins() == [before]
     page = await (await api.client.get(f"/devices/{DEVICE}?lang=en")).text()
-    await sent("change_device", name=XSS, media="tcp_active", password="Other-Pass-2")
+    await sent("change_device", name=XSS, media="tcp_active", stream="sub", password="Other-Pass-2")
     [after] = await logins()
     shown = await (await api.client.get(f"/devices/{DEVICE}?lang=en")).text()
     gone = await sent("remove_device")
-    unknown = await sent("change_device", name="x", media="udp")
+    unknown = await sent("change_device", name="x", media="udp", stream="main")
 
     assert "media" in nonsense
     assert "Input should be" in nonsense
@@ -334,8 +336,66 @@ async def test_a_device_is_let_in_changed_and_removed_by_the_page(api: Api, data
     assert "the device was changed" in renamed
     assert 'value="yard"' in page
     assert 'value="tcp_active" selected' in page
+    assert 'value="sub" selected' in page
     assert after != before
     assert "<script>alert" not in shown
     assert "may not register any more" in gone
     assert f"there is no device {DEVICE}" in unknown
     assert not any("Pass-" in text for text in (nonsense, short, added, renamed, page, shown, gone))
+
+
+async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_the_page(
+    api: Api, database: Database
+) -> None:
+    seeded = await seed_roll(database, count=2)
+    made = await api.client.post(
+        "/api/v1/tokens", json={"person": "赵六", "role": "operator"}, headers=api.headers("operator")
+    )
+    second = (await made.json())["secret"]
+
+    async def as_person(token: str) -> None:
+        await api.client.post("/login", data={"token": token})
+
+    async def sent(verb: str, **fields: str) -> str:
+        token = await csrf(api, "/suspensions")
+        response = await api.client.post(f"/act/{verb}?lang=en", data={"csrf": token, **fields})
+        assert response.status == 200
+        return await response.text()
+
+    window = {
+        "of": "site_id",
+        "number": str(seeded.site_ids[0]),
+        "reason": "planned_maintenance",
+        "starts_at": f"{(NOW + timedelta(days=1)).astimezone(LOCAL):%Y-%m-%dT%H:%M}",
+        "ends_at": f"{(NOW + timedelta(days=2)).astimezone(LOCAL):%Y-%m-%dT%H:%M}",
+        "document": XSS,
+    }
+    await as_person(api.tokens["operator"])
+    nowhere = await sent("request_suspension", **{**window, "number": "999"})
+    backwards = await sent("request_suspension", **{**window, "ends_at": window["starts_at"]})
+    undated = await sent("request_suspension", **{**window, "starts_at": "tomorrow"})
+    asked = await sent("request_suspension", **window)
+    own = await sent("approve_suspension", suspension_id="1")
+    await as_person(second)
+    approved = await sent("approve_suspension", suspension_id="1")
+    early = await sent("withdraw_suspension", suspension_id="1", act="end", text="done")
+    listed = await api.get("/api/v1/suspensions")
+    mute = await sent("withdraw_suspension", suspension_id="1", act="withdraw", text="")
+    withdrawn = await sent("withdraw_suspension", suspension_id="1", act="withdraw", text="not needed")
+
+    assert "there is no site 999" in nowhere
+    assert "ends_at is not after starts_at" in backwards
+    assert "From" in undated
+    assert "The window was asked for: 1" in asked
+    assert "<script>alert" not in asked
+    assert "asked for it: somebody else approves" in own
+    assert "Suspension 1: approved" in approved
+    assert "only a window that has begun" in early
+    [row] = listed["items"]
+    assert (row["site_id"], row["source_id"], row["state"]) == (seeded.site_ids[0], None, "approved")
+    assert datetime.fromisoformat(row["starts_at"]) == (NOW + timedelta(days=1)).replace(
+        second=0, microsecond=0
+    )
+    assert [each["act"] for each in row["acts"]] == ["approve"]
+    assert "give the reason" in mute
+    assert "Suspension 1: withdrawn" in withdrawn

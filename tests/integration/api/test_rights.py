@@ -37,6 +37,14 @@ BODIES: dict[str, Any] = {
     "add_gb_device": {"device_id": "34020000001180000001", "password": "Example-Pass-1"},
     "change_gb_device": {"name": "n"},
     "refuse_gb_device": {"device_id": "34020000001180000001"},
+    "request_suspension": {
+        "reason": "force_majeure",
+        "starts_at": "2030-01-01T00:00:00Z",
+        "ends_at": "2030-01-02T00:00:00Z",
+        "document": "d",
+        "source_id": 1,
+    },
+    "act_on_suspension": {"act": "withdraw", "text": "no"},
 }
 MATRIX = [operation for operation in OPERATIONS if operation.operation_id != "stream_events"]
 """The stream never ends by itself and has tests of its own."""
@@ -53,6 +61,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
     path = operation.path
     for name, value in {
         "source_id": "1",
+        "suspension_id": "1",
         "sighting_id": "1",
         "network_id": "1",
         "run_id": "1",

@@ -1,0 +1,105 @@
+"""Suspensions as the API takes and answers them: for operators alone."""
+
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from catalog.model.display import SuspendedReason
+from catalog.model.suspension import SuspensionAct, SuspensionState
+from catalog.suspensions import Suspension
+from gateway.api.registry import Answer, Schema
+from gateway.api.schemas import Dated, Instant
+
+Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"\S")]
+
+
+class SuspensionsQuery(Schema):
+    """Parameters of the list of suspensions."""
+
+    past: bool = Field(default=False, description="Those that are over, too.")
+
+
+class SuspensionBody(Schema):
+    """A window in which a site or a source is not charged; asked for, and approved by somebody else."""
+
+    reason: SuspendedReason
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    document: Annotated[Text, Field(description="Number of the document that it rests on.")]
+    site_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    source_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.site_id is None) == (self.source_id is None):
+            raise ValueError("name site_id or source_id, one of them")
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at is not after starts_at")
+        return self
+
+
+class SuspensionActBody(Schema):
+    """What is done to a suspension."""
+
+    act: SuspensionAct
+    text: Annotated[str, Field(max_length=300)] = ""
+    "The reason; needed to withdraw and to end."
+
+
+class SuspensionActAnswer(Answer):
+    """What a person did to a suspension."""
+
+    act: SuspensionAct
+    at: Instant
+    person: str
+    text: str
+
+
+class SuspensionAnswer(Answer):
+    """A suspension as it stands."""
+
+    suspension_id: int
+    site_id: int
+    source_id: int | None = Field(description="The one source; null: all of the site.")
+    gb_id: str | None
+    unit: str
+    site: str
+    reason: SuspendedReason
+    starts_at: Instant
+    ends_at: Instant
+    document: str
+    requested_at: Instant
+    requested_by: str
+    retroactive: bool = Field(
+        description="Whether it was asked for after it had begun: two people approve it."
+    )
+    state: SuspensionState
+    acts: tuple[SuspensionActAnswer, ...]
+
+    @classmethod
+    def of(cls, found: Suspension) -> "SuspensionAnswer":
+        """Return the answer for a suspension."""
+        window = found.window
+        return cls(
+            suspension_id=found.suspension_id,
+            site_id=found.site_id,
+            source_id=found.source_id,
+            gb_id=found.gb_id,
+            unit=found.unit,
+            site=found.site,
+            reason=window.reason,
+            starts_at=window.period.start,
+            ends_at=window.period.end,
+            document=window.document,
+            requested_at=window.requested_at,
+            requested_by=window.requested_by,
+            retroactive=window.is_retroactive,
+            state=found.state,
+            acts=tuple(SuspensionActAnswer.model_validate(each) for each in found.acts),
+        )
+
+
+class SuspensionsAnswer(Dated):
+    """Suspensions, the newest first."""
+
+    items: tuple[SuspensionAnswer, ...]
