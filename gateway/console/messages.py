@@ -157,6 +157,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "window_from": ("开始", "From"),
     "window_until": ("结束", "Until"),
     "asked_by": ("申请人", "Asked by"),
+    "rests_on": ("依据文件", "Document it rests on"),
     "acts": ("经办", "Acts"),
     "all_of_site": ("整个场所", "the whole site"),
     "reason_in_words": ("理由", "reason"),
