@@ -15,6 +15,7 @@ from catalog.reading import Region
 from gateway.api import (
     access_acts,
     acting,
+    case_acts,
     case_reads,
     discovery_acts,
     event_stream,
@@ -48,6 +49,7 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
         report_reads.registry,
         stored_reports.registry,
         case_reads.registry,
+        case_acts.registry,
         acting.registry,
         discovery_acts.registry,
         access_acts.registry,

@@ -1,12 +1,14 @@
 """Cases and evidence sheets as the API answers: for operators alone."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
-from catalog.cases import Case
-from catalog.model.case import CaseState, CaseStep, allowed
+from pydantic import Field
+
+from catalog.cases import COULD_ACCEPT, Candidate, Case
+from catalog.model.case import LONGEST, NEEDED, CaseState, CaseStep, allowed
 from gateway.api.registry import Answer, Schema
-from gateway.api.schemas import Dated, Instant, PageQuery
+from gateway.api.schemas import Dated, Instant, PageQuery, RegionQuery
 
 
 class CasesQuery(PageQuery):
@@ -41,6 +43,7 @@ class CaseAnswer(Answer):
     days_overdue: int
     "Since the deadline of the order."
     next: tuple[CaseStep, ...]
+    needs: dict[str, tuple[str, ...]] = Field(description="What each of the next steps must be given.")
     evidence: dict[str, Any]
     evidence_sha256: str
     is_sound: bool
@@ -64,6 +67,7 @@ class CaseAnswer(Answer):
             deadline=standing.deadline,
             days_overdue=standing.days_overdue,
             next=tuple(allowed(standing.state)),
+            needs={step.value: NEEDED[step] for step in allowed(standing.state)},
             evidence=dict(case.evidence),
             evidence_sha256=case.evidence_sha256,
             is_sound=case.is_sound,
@@ -79,6 +83,71 @@ class CasesAnswer(Dated):
 
     items: tuple[CaseAnswer, ...]
     next_cursor: str | None
+
+
+class CandidatesQuery(RegionQuery):
+    """Parameters of the list of candidates."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class CandidateAnswer(Answer):
+    """A site that a case could be opened for."""
+
+    site_id: int
+    district: str
+    unit: str
+    site: str
+    due_on: date
+    days_overdue: int
+    never: int = Field(description="Required sources that never connected.")
+    required: int
+    longest_seen: float = Field(
+        description="Seconds, the longest time without a break in which the platform could have accepted a connection."
+    )
+    could_accept: bool = Field(
+        description=f"Whether that was long enough, {COULD_ACCEPT.total_seconds():.0f} s: else the failure may be ours."
+    )
+
+    @classmethod
+    def of(cls, found: Candidate) -> "CandidateAnswer":
+        """Return the answer for a candidate."""
+        names = (
+            "site_id",
+            "district",
+            "unit",
+            "site",
+            "due_on",
+            "days_overdue",
+            "never",
+            "required",
+            "could_accept",
+        )
+        return cls(
+            longest_seen=found.longest_seen.total_seconds(), **{name: getattr(found, name) for name in names}
+        )
+
+
+class CandidatesAnswer(Dated):
+    """Sites that a case could be opened for, the longest due first."""
+
+    items: tuple[CandidateAnswer, ...]
+    total: int = Field(description="Of which `items` are the first.")
+
+
+class CaseBody(Schema):
+    """A case to be opened."""
+
+    site_id: Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class CaseStepBody(Schema):
+    """A step of a case, with what it must be given (`needs` of the case); days as 2026-11-30."""
+
+    step: CaseStep
+    detail: Annotated[
+        dict[str, Annotated[str, Field(max_length=LONGEST)]], Field(max_length=10, default_factory=dict)
+    ]
 
 
 class SheetQuery(Schema):

@@ -9,13 +9,15 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from catalog.errors import CatalogError, DatabaseAway
+from catalog.model.case import NEEDED, CaseStep
 from catalog.model.network import NetworkRefused
 from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
-from gateway.api import gb_acts, suspension_acts, verbs
+from gateway.api import case_acts, gb_acts, suspension_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
+from gateway.api.case_schemas import CaseStepBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
 from gateway.api.gb_schemas import GbDeviceBody, GbDeviceChangeBody
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
@@ -24,7 +26,7 @@ from gateway.api.receiving import in_time
 from gateway.api.stored_report_schemas import MakeReportBody
 from gateway.api.suspension_schemas import SuspensionActBody, SuspensionBody
 from gateway.api.verbs import Acting
-from gateway.console.messages import text
+from gateway.console.messages import text, word
 from gateway.console.pages import console_language, logged_in, require_own_origin
 from gateway.console.sessions import Notice, Session
 
@@ -240,6 +242,21 @@ async def _refuse_device(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.refuse_device', language)}: {form.text('device_id')}")
 
 
+async def _open_case(acting: Acting, form: Form, language: str) -> Notice:
+    found = await case_acts.open_for(acting, form.number("site_id"))
+    return Notice(is_good=True, text=f"{text('done.open_case', language)}: {found.number}")
+
+
+async def _carry_case_on(acting: Acting, form: Form, language: str) -> Notice:
+    named = form.text("step")
+    if named not in {step.value for step in CaseStep}:
+        raise ApiProblem(Code.INVALID, text("next_steps", language))
+    step = CaseStep(named)
+    body = _valid(CaseStepBody, {"step": step, "detail": {name: form.text(name) for name in NEEDED[step]}})
+    found = await case_acts.carry_on(acting, form.text("number"), body)
+    return Notice(is_good=True, text=f"{found.number}: {word(f'case.{found.standing.state}', language)}")
+
+
 async def _request_suspension(acting: Acting, form: Form, language: str) -> Notice:
     of = form.text("of")
     if of not in ("site_id", "source_id"):
@@ -287,6 +304,8 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "change_device": (_change_device, "/devices"),
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
+    "open_case": (_open_case, "/cases"),
+    "carry_case_on": (_carry_case_on, "/cases"),
     "request_suspension": (_request_suspension, "/suspensions"),
     "approve_suspension": (_approve_suspension, "/suspensions"),
     "withdraw_suspension": (_withdraw_suspension, "/suspensions"),

@@ -15,6 +15,7 @@ from catalog.errors import DatabaseAway
 from catalog.model.secret import Secret
 from gateway.api import (
     acting,
+    case_acts,
     case_reads,
     discovery_acts,
     gb_acts,
@@ -57,6 +58,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         reads.registry,
         report_reads.registry,
         case_reads.registry,
+        case_acts.registry,
         stored_reports.registry,
         discovery_acts.registry,
         acting.registry,
@@ -102,7 +104,9 @@ PAGES: Final = (
     Page("/offline", "offline.html", "offline", {"page": ("report_offline", {})}, "page"),
     Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
     Page("/reports", "reports.html", "stored_reports", {"page": ("list_stored_reports", {})}, "page"),
-    Page("/cases", "cases.html", "cases", {"page": ("get_cases", {})}, "page"),
+    Page(
+        "/cases", "cases.html", "cases", {"page": ("get_cases", {}), "found": ("list_candidates", {})}, "page"
+    ),
     Page("/suspensions", "suspensions.html", "suspensions", {"page": ("list_windows", {})}, "page"),
     Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
     Page(

@@ -399,3 +399,45 @@ async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_th
     assert [each["act"] for each in row["acts"]] == ["approve"]
     assert "give the reason" in mute
     assert "Suspension 1: withdrawn" in withdrawn
+
+
+async def test_a_case_is_opened_and_carried_on_by_the_page(api: Api, database: Database) -> None:
+    await seed_every_state(database)
+    [first, *_] = await candidates(database, View(NOW))
+    await log_in(api)
+
+    async def sent(verb: str, **fields: str) -> str:
+        token = await csrf(api)
+        response = await api.client.post(f"/act/{verb}?lang=en", data={"csrf": token, **fields})
+        assert response.status == 200
+        return await response.text()
+
+    shown = await (await api.client.get("/cases?lang=en")).text()
+    nowhere = await sent("open_case", site_id="999")
+    opened = await sent("open_case", site_id=str(first.site_id))
+    [case] = (await api.get("/api/v1/cases"))["items"]
+    again = await sent("open_case", site_id=str(first.site_id))
+    number = case["number"]
+    order = {"organ": "示范市公安局", "order_number": "7", "items": XSS, "served_on": "2026-11-01"}
+    too_soon = await sent("carry_case_on", number=number, step="order", deadline="2026-11-15", **order)
+    verified = await sent("carry_case_on", number=number, step="verify", addressee="示例单位")
+    lacking = await sent("carry_case_on", number=number, step="order", **order)
+    ordered = await sent("carry_case_on", number=number, step="order", deadline="2026-11-15", **order)
+    nonsense = await sent("carry_case_on", number=number, step="forget")
+    unknown = await sent("carry_case_on", number="x", step="withdraw", text="x")
+    [after] = (await api.get("/api/v1/cases"))["items"]
+
+    assert first.site in shown
+    assert "site 999 is no candidate" in nowhere
+    assert f"The case was opened: {number}" in opened
+    assert case["needs"]["verify"] == ["addressee"]
+    assert "under a case" in again
+    assert "does not lead on from there" in too_soon
+    assert f"{number}: verified" in verified
+    assert "order needs deadline" in lacking
+    assert f"{number}: overdue" in ordered
+    assert "<script>alert" not in ordered
+    assert "Next" in nonsense
+    assert "there is no such case" in unknown
+    assert [each["step"] for each in after["steps"]] == ["verify", "order"]
+    assert {each["person"] for each in after["steps"]} == {"测试 operator"}

@@ -44,6 +44,8 @@ BODIES: dict[str, Any] = {
         "document": "d",
         "source_id": 1,
     },
+    "begin_case": {"site_id": 1},
+    "carry_case_on": {"step": "withdraw", "detail": {"text": "no"}},
     "act_on_suspension": {"act": "withdraw", "text": "no"},
 }
 MATRIX = [operation for operation in OPERATIONS if operation.operation_id != "stream_events"]
