@@ -35,8 +35,9 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "addressee": ("责任对象", "Addressee"),
     "evidence_changed": ("证据已被改动", "THE EVIDENCE WAS CHANGED"),
     "cases_help": (
-        "立案与办理使用 muster case 命令；逾期只由日期决定，平台从不建议罚款数额。",
-        "Cases are carried on with muster case; the day alone makes one overdue, and an amount is never proposed.",
+        "逾期只由日期决定；每一步都记录经办人，公安机关的行为须写明机关；平台从不建议罚款数额。",
+        "The day alone makes one overdue; who enters a step is noted with it, and the organ whose act it is; an amount is "
+        "never proposed.",
     ),
     "stored_reports": ("报告", "Reports"),
     "stored_reports_help": (
