@@ -36,8 +36,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "evidence_changed": ("证据已被改动", "THE EVIDENCE WAS CHANGED"),
     "cases_help": (
         "逾期只由日期决定；每一步都记录经办人，公安机关的行为须写明机关；平台从不建议罚款数额。",
-        "The day alone makes one overdue; who enters a step is noted with it, and the organ whose act it is; an amount is "
-        "never proposed.",
+        "The day alone makes one overdue; who enters a step is noted with it, and the organ whose act it is; an amount "
+        "is never proposed.",
     ),
     "stored_reports": ("报告", "Reports"),
     "stored_reports_help": (
