@@ -6,6 +6,7 @@ sends it repeats by itself, and what it is asked it answers at once.
 
 import asyncio
 import contextlib
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +48,12 @@ class GbQuirk(StrEnum):
     "No `y=` in its answers, and SSRC 0 (Dahua)."
     FRAMES_LIKE_RTSP = "frames_like_rtsp"
     "RTSP's `$` in front of each packet over TCP."
+    PREAMBLE = "preamble"
+    "256 octets of its own in front of the media over TCP (EHOME)."
+    REGISTERS_ONCE = "registers_once"
+    "It never refreshes its registration while its keepalives are taken (Huawei)."
+    TIMES_WITH_ZONE = "times_with_zone"
+    "`+08:00` behind the times of its recordings (Unisinsight), and spaces around them (TP-Link)."
     BUSY = "busy"
     "486 to every invitation."
     IGNORES_OPTIONS = "ignores_options"
@@ -167,7 +174,8 @@ class GbDevice:
             if not await self.register():
                 return
             device = self.device
-            deadline = asyncio.get_running_loop().time() + device.expires / 2
+            refreshes = GbQuirk.REGISTERS_ONCE not in device.quirks
+            deadline = asyncio.get_running_loop().time() + (device.expires / 2 if refreshes else math.inf)
             while asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(device.keepalive)
                 if GbQuirk.NEVER_KEEPS_ALIVE in device.quirks or self.condition.is_silent:
@@ -423,9 +431,11 @@ class GbDevice:
     async def _tell_records(self, body: Manscdp) -> None:
         """Tell a recording for each hour of the day that was asked for, in parts."""
         day = body.text("StartTime")[:10]
+        space, zone = (" ", "+08:00 ") if GbQuirk.TIMES_WITH_ZONE in self.device.quirks else ("", "")
         items = [
-            f"<Item><DeviceID>{body.device_id}</DeviceID><Name>x</Name><StartTime>{day}T{hour:02d}:00:00</StartTime>"
-            f"<EndTime>{day}T{hour:02d}:59:59</EndTime><Secrecy>0</Secrecy><Type>time</Type></Item>"
+            f"<Item><DeviceID>{body.device_id}</DeviceID><Name>x</Name>"
+            f"<StartTime>{space}{day}T{hour:02d}:00:00{zone}</StartTime>"
+            f"<EndTime>{space}{day}T{hour:02d}:59:59{zone}</EndTime><Secrecy>0</Secrecy><Type>time</Type></Item>"
             for hour in range(24)
         ]
         for at in range(0, len(items), PER_MESSAGE):
@@ -487,6 +497,7 @@ class GbDevice:
             self.device.host,
             ps_quirks=self.device.ps_quirks,
             is_framed_like_rtsp=GbQuirk.FRAMES_LIKE_RTSP in self.device.quirks,
+            preamble=bytes(256) if GbQuirk.PREAMBLE in self.device.quirks else b"",
         )
         if GbQuirk.OWN_SSRC in self.device.quirks:
             sender.ssrc = 703_036_487

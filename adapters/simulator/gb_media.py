@@ -25,6 +25,7 @@ class MediaSender:
         clip: what to send.
         host: our own address.
         ps_quirks: of the program stream.
+        preamble: octets in front of everything over TCP.
         is_framed_like_rtsp: whether `$` and a channel stand before each packet over TCP.
     """
 
@@ -36,11 +37,13 @@ class MediaSender:
         *,
         ps_quirks: frozenset[PsQuirk] = frozenset(),
         is_framed_like_rtsp: bool = False,
+        preamble: bytes = b"",
     ) -> None:
         self.invite = invite
         self._clip = clip
         self._host = host
         self._writer = PsWriter(clip.format.encoding, ps_quirks)
+        self._preamble = preamble
         self._is_framed_like_rtsp = is_framed_like_rtsp
         body = invite.body
         media, address, serial = _MEDIA.search(body), _ADDRESS.search(body), _SERIAL.search(body)
@@ -92,6 +95,7 @@ class MediaSender:
                         _, self._stream = await asyncio.open_connection(
                             self._server_host, self._port, local_addr=(self._host, 0)
                         )
+                self._stream.write(self._preamble)
             await self._play(is_on)
 
     async def _play(self, is_on: Callable[[], bool]) -> None:

@@ -20,6 +20,8 @@ class PsQuirk(StrEnum):
     NO_MAP = "no_map"
     WRONG_MAP = "wrong_map"
     "It calls H.265 H.264, and the other way round."
+    BAD_MAP = "bad_map"
+    "Lengths in its map are wrong (Tiandy)."
     PACK_WITHOUT_BODY = "pack_without_body"
     NO_LENGTH = "no_length"
     PRIVATE_STREAM = "private_stream"
@@ -60,7 +62,8 @@ class PsWriter:
         if PsQuirk.WRONG_MAP in self.quirks:
             codec = "H264" if codec == "H265" else "H265"
         streams = bytes((_TYPES[codec], 0xE0, 0, 0, _SOUNDS[self.sound], 0xC0, 0, 0))
-        body = b"\xe0\xff\0\0" + struct.pack(">H", len(streams)) + streams
+        told = len(streams) + 100 if PsQuirk.BAD_MAP in self.quirks else len(streams)
+        body = b"\xe0\xff\0\0" + struct.pack(">H", told) + streams
         # The check sum that many send: none.
         return b"\0\0\1\xbc" + struct.pack(">H", len(body) + 4) + body + b"\0\0\0\0"
 

@@ -51,7 +51,7 @@ async def playing(*devices: VirtualGbDevice) -> AsyncIterator[list[GbDevice]]:
         ("udp", ()),
         ("tcp", ()),
         ("udp", (GbQuirk.CONTENT_LENGTH_ZERO, GbQuirk.BARE_AMPERSAND)),
-        ("tcp", (GbQuirk.GBK_NAMES, GbQuirk.SAYS_ONLINE)),
+        ("tcp", (GbQuirk.GBK_NAMES, GbQuirk.SAYS_ONLINE, GbQuirk.TIMES_WITH_ZONE)),
     ],
 )
 async def test_a_recorder_registers_keeps_alive_and_tells_its_channels(

@@ -71,7 +71,7 @@ async def both_online(folder: Path) -> AsyncIterator[tuple[MusterProcess, Runnin
 @pytest.mark.parametrize(
     ("media", "transport", "quirks", "ps_quirks"),
     [
-        ("tcp_passive", "udp", (), ()),
+        ("tcp_passive", "udp", (GbQuirk.PREAMBLE, GbQuirk.REGISTERS_ONCE), (PsQuirk.BAD_MAP,)),
         ("tcp_active", "tcp", (GbQuirk.OWN_SSRC, GbQuirk.BARE_AMPERSAND), (PsQuirk.NO_MAP,)),
         ("udp", "udp", (GbQuirk.NO_SSRC, GbQuirk.CONTENT_LENGTH_ZERO), (PsQuirk.PACK_WITHOUT_BODY,)),
     ],

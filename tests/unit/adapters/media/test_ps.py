@@ -56,6 +56,7 @@ QUIRKS = [
     (),
     (PsQuirk.NO_MAP,),
     (PsQuirk.WRONG_MAP,),
+    (PsQuirk.BAD_MAP,),
     (PsQuirk.PACK_WITHOUT_BODY,),
     (PsQuirk.NO_LENGTH,),
     (PsQuirk.PRIVATE_STREAM,),
