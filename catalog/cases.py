@@ -80,8 +80,12 @@ class Case:
         return _hash(self.evidence) == self.evidence_sha256
 
 
-async def candidates(database: Database, view: View) -> list[Candidate]:
+async def candidates(
+    database: Database, view: View, *, site_id: int | None = None, most: int = MOST
+) -> list[Candidate]:
     """Return the sites of the view's region that are overdue and have no open case, the longest due first.
+
+    With `site_id` only that one, if it is one of them; `most` of them at most.
 
     A site counts as connected when all of its required sources are (`connected_when`, the strictest reading of
     WX-34(2), which is silent); how many of them never connected stands in the evidence.
@@ -92,7 +96,7 @@ async def candidates(database: Database, view: View) -> list[Candidate]:
     today = local_day(view.now)
     async with database.snapshot() as snapshot:
         rows = await snapshot.fetch(
-            "case_candidates", view.region.first, view.region.last, today, within=WITHIN
+            "case_candidates", view.region.first, view.region.last, today, site_id, most, within=WITHIN
         )
         if not rows:
             return []

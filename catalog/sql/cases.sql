@@ -3,7 +3,8 @@
 -- name: case_candidates
 -- Sites whose duty is overdue and that have a required source that never connected and is not suspended, with all of
 -- their required sources; sites with a case that has not ended are left out.
--- $1, $2 the region's first and last code, $3 today (local day)
+-- $1, $2 the region's first and last code, $3 today (local day), $4 one site or null, $5 sites at most, the longest due
+-- first
 WITH open_case AS (
   SELECT c.site_id FROM compliance_case c
    WHERE NOT EXISTS (SELECT FROM case_step s WHERE s.case_id = c.case_id AND s.step IN ('withdraw', 'close'))),
@@ -15,17 +16,21 @@ due AS (
     JOIN system y ON y.system_id = t.system_id
     JOIN unit u ON u.unit_id = y.unit_id
    WHERE d.withdrawn_on IS NULL AND d.effective_from <= $3 AND d.due_on < $3 AND t.district BETWEEN $1 AND $2
+     AND ($4::bigint IS NULL OR t.site_id = $4)
      AND t.site_id NOT IN (SELECT site_id FROM open_case)
-   ORDER BY t.site_id, d.due_on, d.duty_id)
-SELECT due.*, s.source_id, s.gb_id, s.created_at, c.state, c.first_connected_at, c.seen_at, c.obstacle,
+   ORDER BY t.site_id, d.due_on, d.duty_id),
+picked AS (
+  SELECT * FROM due
+   WHERE EXISTS (SELECT FROM connectivity n JOIN source m USING (source_id)
+                  WHERE n.site_id = due.site_id AND n.counted AND m.lifecycle = 'required'
+                    AND n.state = 'never_connected' AND n.suspended_reason IS NULL)
+   ORDER BY due_on, site_id LIMIT $5)
+SELECT picked.*, s.source_id, s.gb_id, s.created_at, c.state, c.first_connected_at, c.seen_at, c.obstacle,
        c.suspended_reason
-  FROM due
-  JOIN source s ON s.site_id = due.site_id AND s.lifecycle = 'required'
+  FROM picked
+  JOIN source s ON s.site_id = picked.site_id AND s.lifecycle = 'required'
   JOIN connectivity c ON c.source_id = s.source_id AND c.counted
- WHERE EXISTS (SELECT FROM connectivity n JOIN source m USING (source_id)
-                WHERE n.site_id = due.site_id AND n.counted AND m.lifecycle = 'required'
-                  AND n.state = 'never_connected' AND n.suspended_reason IS NULL)
- ORDER BY due.due_on, due.site_id, s.source_id;
+ ORDER BY picked.due_on, picked.site_id, s.source_id;
 
 -- name: case_site_lock
 -- Let nobody else open a case of this site meanwhile, and return whether one has not ended. $1 site

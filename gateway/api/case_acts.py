@@ -39,9 +39,10 @@ _OWN: Final = "404 outside the token's region"
 async def list_candidates(call: Call[CandidatesQuery, None]) -> BaseModel:
     """List sites past their due day with sources that never connected, and without an open case (WX-21, WX-34)."""
     view = look(call, call.query.region)
-    found = await candidates(call.services.database, view)
-    shown = tuple(CandidateAnswer.of(each) for each in found[: call.query.limit])
-    return CandidatesAnswer(as_of=view.now, items=shown, total=len(found))
+    limit = call.query.limit
+    found = await candidates(call.services.database, view, most=limit + 1)
+    shown = tuple(CandidateAnswer.of(each) for each in found[:limit])
+    return CandidatesAnswer(as_of=view.now, items=shown, more=len(found) > limit)
 
 
 @registry.operation(
@@ -82,15 +83,13 @@ async def open_for(who: Acting, site_id: int) -> Case:
     """Open a case for a site of the caller's region and return it."""
     services = who.services
     view = services.view(who.principal.region)
-    found = next(
-        (each for each in await candidates(services.database, view) if each.site_id == site_id), None
-    )
-    if found is None:
+    found = await candidates(services.database, view, site_id=site_id)
+    if not found:
         raise ApiProblem(
             Code.NOT_FOUND, f"site {site_id} is no candidate: not overdue, connected, or under a case"
         )
     try:
-        number = await open_case(services.database, found, at=view.now)
+        number = await open_case(services.database, found[0], at=view.now)
     except StepRefused as error:
         raise ApiProblem(Code.CONFLICT, str(error)) from error
     if number is None:

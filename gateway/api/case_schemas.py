@@ -132,7 +132,7 @@ class CandidatesAnswer(Dated):
     """Sites that a case could be opened for, the longest due first."""
 
     items: tuple[CandidateAnswer, ...]
-    total: int = Field(description="Of which `items` are the first.")
+    more: bool = Field(description="Whether there are others behind these.")
 
 
 class CaseBody(Schema):

@@ -403,8 +403,10 @@ async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_th
 
 async def test_a_case_is_opened_and_carried_on_by_the_page(api: Api, database: Database) -> None:
     await seed_every_state(database)
-    [first, *_] = await candidates(database, View(NOW))
+    [first, *others] = await candidates(database, View(NOW))
     await log_in(api)
+    one = await api.get("/api/v1/case-candidates?limit=1")
+    every = await api.get("/api/v1/case-candidates")
 
     async def sent(verb: str, **fields: str) -> str:
         token = await csrf(api)
@@ -427,6 +429,9 @@ async def test_a_case_is_opened_and_carried_on_by_the_page(api: Api, database: D
     unknown = await sent("carry_case_on", number="x", step="withdraw", text="x")
     [after] = (await api.get("/api/v1/cases"))["items"]
 
+    assert [each["site_id"] for each in every["items"]] == [each.site_id for each in (first, *others)]
+    assert [each["site_id"] for each in one["items"]] == [first.site_id]
+    assert (one["more"], every["more"]) == (bool(others), False)
     assert first.site in shown
     assert "site 999 is no candidate" in nowhere
     assert f"The case was opened: {number}" in opened
