@@ -81,14 +81,18 @@ class Case:
 
 
 async def candidates(
-    database: Database, view: View, *, site_id: int | None = None, most: int = MOST
+    database: Database, view: View, *, site_id: int | None = None, most: int | None = None
 ) -> list[Candidate]:
     """Return the sites of the view's region that are overdue and have no open case, the longest due first.
 
-    With `site_id` only that one, if it is one of them; `most` of them at most.
-
     A site counts as connected when all of its required sources are (`connected_when`, the strictest reading of
     WX-34(2), which is silent); how many of them never connected stands in the evidence.
+
+    Args:
+        database: the catalog.
+        view: region and present instant.
+        site_id: only this site, if it is one of them; None for any.
+        most: so many at most; None for all.
 
     Raises:
         DatabaseAway: no answer.

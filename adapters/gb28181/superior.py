@@ -58,8 +58,9 @@ SUBSCRIPTION: Final = 3_600
 EXPIRY_GRACE: Final = 60.0
 """Seconds by which a refresh may be late: devices retry a minute after a failure (9.1.2.2)."""
 STILL_THERE: Final = 180.0
-"""Seconds since its last message, three keepalives by custom, in which a device is not gone though its registration is
-over. Its messages are refused meanwhile, so that it registers: some do that once and then keep alive alone (Huawei)."""
+"""Seconds after the end of its registration, three keepalives by custom, in which a device that was heard within as
+many is not gone. Its messages are refused meanwhile, so that it registers: some do that once and then keep alive alone
+(Huawei)."""
 MAX_PENDING: Final = 20_000
 """Queries that wait for their response."""
 ALLOW: Final = "REGISTER, MESSAGE, NOTIFY, OPTIONS, BYE, ACK, CANCEL, INFO"
@@ -300,13 +301,9 @@ class Superior:
 
     def _from_device(self, incoming: Incoming) -> None:
         presence = self._sender(incoming)
-        if presence is None:
-            self.counts["stranger"] += 1
+        if presence is None or presence.is_lapsed:
+            self.counts["stranger" if presence is None else "lapsed"] += 1
             # Known or not, it has to register: a device that hears this does, and others learn nothing.
-            self.endpoint.respond(incoming, 403, "Forbidden")
-            return
-        if presence.is_lapsed:
-            self.counts["lapsed"] += 1
             self.endpoint.respond(incoming, 403, "Forbidden")
             return
         presence.last_seen = asyncio.get_running_loop().time()

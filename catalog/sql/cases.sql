@@ -4,7 +4,7 @@
 -- Sites whose duty is overdue and that have a required source that never connected and is not suspended, with all of
 -- their required sources; sites with a case that has not ended are left out.
 -- $1, $2 the region's first and last code, $3 today (local day), $4 one site or null, $5 sites at most, the longest due
--- first
+-- first, or null
 WITH open_case AS (
   SELECT c.site_id FROM compliance_case c
    WHERE NOT EXISTS (SELECT FROM case_step s WHERE s.case_id = c.case_id AND s.step IN ('withdraw', 'close'))),

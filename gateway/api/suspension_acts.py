@@ -54,9 +54,9 @@ async def list_windows(call: Call[schemas.SuspensionsQuery, None]) -> BaseModel:
 )
 async def request_suspension(call: Call[NoQuery, schemas.SuspensionBody]) -> BaseModel:
     """Ask for a window; it counts once somebody else approves it, one that had begun once two people do."""
-    found = await ask_for_window(acting(call), call.body)
-    call.scope = f"suspension {found.suspension_id}"
-    return schemas.SuspensionAnswer.of(found)
+    body = call.body
+    call.scope = f"site {body.site_id}" if body.site_id is not None else f"source {body.source_id}"
+    return schemas.SuspensionAnswer.of(await ask_for_window(acting(call), body))
 
 
 @registry.operation(

@@ -264,7 +264,7 @@ async def _request_suspension(acting: Acting, form: Form, language: str) -> Noti
     body = _valid(
         SuspensionBody,
         {
-            of: form.number("number"),
+            of: form.number(of),
             "reason": form.text("reason"),
             "starts_at": form.instant("starts_at", language),
             "ends_at": form.instant("ends_at", language),
@@ -275,19 +275,11 @@ async def _request_suspension(acting: Acting, form: Form, language: str) -> Noti
     return Notice(is_good=True, text=f"{text('done.request_suspension', language)}: {found.suspension_id}")
 
 
-async def _approve_suspension(acting: Acting, form: Form, language: str) -> Notice:
-    return await _act_on_suspension(acting, form, {"act": "approve"}, language)
-
-
-async def _withdraw_suspension(acting: Acting, form: Form, language: str) -> Notice:
-    """Withdraw it or end it now, as the button said."""
-    fields = {"act": form.text("act"), "text": form.text("text")}
-    return await _act_on_suspension(acting, form, fields, language)
-
-
-async def _act_on_suspension(acting: Acting, form: Form, fields: Fields, language: str) -> Notice:
+async def _act_on_suspension(acting: Acting, form: Form, language: str) -> Notice:
     number = form.number("suspension_id")
-    found = await suspension_acts.act_on_window(acting, number, _valid(SuspensionActBody, fields))
+    found = await suspension_acts.act_on_window(
+        acting, number, _body(SuspensionActBody, form, ("act", "text"))
+    )
     return Notice(
         is_good=True,
         text=f"{text('done.suspension', language)} {number}: {text(f'suspension.{found.state}', language)}",
@@ -307,8 +299,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "open_case": (_open_case, "/cases"),
     "carry_case_on": (_carry_case_on, "/cases"),
     "request_suspension": (_request_suspension, "/suspensions"),
-    "approve_suspension": (_approve_suspension, "/suspensions"),
-    "withdraw_suspension": (_withdraw_suspension, "/suspensions"),
+    "act_on_suspension": (_act_on_suspension, "/suspensions"),
     "authorise": (_authorise, "/networks"),
     "revoke": (_revoke, "/networks"),
     "sweep": (_sweep, "/networks"),
@@ -343,7 +334,9 @@ async def act(request: web.Request) -> web.StreamResponse:
         if session.is_forged(form.fields.get("csrf", "")):
             raise ApiProblem(Code.CSRF)
         request[SCOPE] = " ".join(
-            f"{key}={value}" for key, value in sorted(form.fields.items()) if key.endswith(("_id", "cidr"))
+            f"{key}={value}"
+            for key, value in sorted(form.fields.items())
+            if key.endswith(("_id", "cidr", "number"))
         )[:200]
         if "{source_id}" in page:
             page = page.format(source_id=form.number("source_id"))

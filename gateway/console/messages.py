@@ -169,9 +169,9 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "field.document": ("文号", "Number of the document"),
     "suspensions": ("停用窗口", "Suspensions"),
     "suspensions_help": (
-        "经批准的窗口内不计离线。申请人不得自行批准；事后申请的窗口须由另外两人批准，并在报告中单列。",
-        "Within an approved window nobody is charged. Who asks does not approve; a window asked for after it began "
-        "needs two other people, and reports tell it apart.",
+        "经批准的窗口内不计离线。在信源页面申请；申请人不得自行批准；事后申请的窗口须由另外两人批准，并在报告中单列。",
+        "Within an approved window nobody is charged. Ask for one on the page of a source. Who asks does not approve; "
+        "a window asked for after it began needs two other people, and reports tell it apart.",
     ),
     "with_past": ("显示已结束的", "show those that are over"),
     "without_past": ("只显示未结束的", "only those that are not over"),
@@ -184,7 +184,6 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "all_of_site": ("整个场所", "the whole site"),
     "reason_in_words": ("理由", "reason"),
     "what_is_suspended": ("范围", "What"),
-    "its_number": ("编号", "Its number"),
     "request_suspension": ("申请停用窗口", "Ask for a window"),
     "request_suspension_help": (
         "时间为北京时间。所依据的文件须写明文号；一个窗口最长 366 天，开始于 92 天以前的不再受理。",

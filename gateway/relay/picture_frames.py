@@ -15,9 +15,9 @@ from gateway.relay.reader import BUFFER_SIZE
 
 _HEADS: Final = struct.Struct(">BBHBBHII")
 """`$`, channel, length; RTP's header (RFC 3550, 5.1)."""
-_RTP: Final = 12
+_RTP: Final = _HEADS.size - HEADER
 _MARKER: Final = 0x80
-_LAST_START: Final = BUFFER_SIZE - HEADER - _RTP - MAX_PAYLOAD
+_LAST_START: Final = BUFFER_SIZE - _HEADS.size - MAX_PAYLOAD
 """Behind it no frame fits for sure."""
 
 
@@ -84,11 +84,11 @@ class PictureFrames:
         # Local names: of each megabit these are ninety turns.
         frames, channel, kind, ssrc = self._frames, self._channel, self._payload_type, self._ssrc
         buffer, view, sequence, pack = frames.bytes, frames.view, self._sequence, _HEADS.pack_into
-        head, flags, offset = fragment_head(self._codec, unit)
-        extra = len(head) + 1
+        prefix, unit_type, offset = fragment_head(self._codec, unit)
+        extra = len(prefix) + 1
         most = MAX_PAYLOAD - extra
-        first, middle, last = (head + bytes((flags | bits,)) for bits in (0x80, 0, 0x40))
-        at, end, head = frames.at, len(unit), first
+        first, middle, last = (prefix + bytes((bits | unit_type,)) for bits in (0x80, 0, 0x40))
+        at, end, head, heads = frames.at, len(unit), first, _HEADS.size
         while offset < end:
             if at > _LAST_START:
                 frames.at = at
@@ -99,7 +99,7 @@ class PictureFrames:
                 after, head = end, last
             size = after - offset
             pack(buffer, at, MARK, channel, size + extra + _RTP, 0x80, kind, sequence, timestamp, ssrc)
-            begin = at + 16
+            begin = at + heads
             self._last = at
             at = begin + extra + size
             view[begin:at] = head + unit[offset:after]

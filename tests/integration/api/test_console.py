@@ -357,31 +357,32 @@ async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_th
         await api.client.post("/login", data={"token": token})
 
     async def sent(verb: str, **fields: str) -> str:
-        token = await csrf(api, "/suspensions")
+        token = await csrf(api, f"/sources/{seeded.source_ids[0]}")
         response = await api.client.post(f"/act/{verb}?lang=en", data={"csrf": token, **fields})
         assert response.status == 200
         return await response.text()
 
     window = {
         "of": "site_id",
-        "number": str(seeded.site_ids[0]),
+        "site_id": str(seeded.site_ids[0]),
+        "source_id": str(seeded.source_ids[0]),
         "reason": "planned_maintenance",
         "starts_at": f"{(NOW + timedelta(days=1)).astimezone(LOCAL):%Y-%m-%dT%H:%M}",
         "ends_at": f"{(NOW + timedelta(days=2)).astimezone(LOCAL):%Y-%m-%dT%H:%M}",
         "document": XSS,
     }
     await as_person(api.tokens["operator"])
-    nowhere = await sent("request_suspension", **{**window, "number": "999"})
+    nowhere = await sent("request_suspension", **{**window, "site_id": "999"})
     backwards = await sent("request_suspension", **{**window, "ends_at": window["starts_at"]})
     undated = await sent("request_suspension", **{**window, "starts_at": "tomorrow"})
     asked = await sent("request_suspension", **window)
-    own = await sent("approve_suspension", suspension_id="1")
+    own = await sent("act_on_suspension", suspension_id="1", act="approve")
     await as_person(second)
-    approved = await sent("approve_suspension", suspension_id="1")
-    early = await sent("withdraw_suspension", suspension_id="1", act="end", text="done")
+    approved = await sent("act_on_suspension", suspension_id="1", act="approve")
+    early = await sent("act_on_suspension", suspension_id="1", act="end", text="done")
     listed = await api.get("/api/v1/suspensions")
-    mute = await sent("withdraw_suspension", suspension_id="1", act="withdraw", text="")
-    withdrawn = await sent("withdraw_suspension", suspension_id="1", act="withdraw", text="not needed")
+    mute = await sent("act_on_suspension", suspension_id="1", act="withdraw", text="")
+    withdrawn = await sent("act_on_suspension", suspension_id="1", act="withdraw", text="not needed")
 
     assert "there is no site 999" in nowhere
     assert "ends_at is not after starts_at" in backwards
