@@ -24,6 +24,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
         "check_counted": "the counts hold exactly the sources that are neither removed nor rejected",
         "check_places": "roll and status agree on where a source stands",
         "check_site_rollups": "a site's counts equal a recount",
+        "check_bound_sites": "a site's roll-up knows where it stands and since when a duty binds it",
         "check_district_rollups": "a district's counts are the sum of its sites'",
         "check_default_partition": "every closed interval lies in its month's partition",
         "check_public_entries": "no natural person is named to the public",

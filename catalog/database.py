@@ -51,6 +51,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "muster",
     # Compiling a plan costs more than our short statements ever win back.
     "jit": "off",
+    # One plan for all parameters serves a district or everything, a first page or a later one: 30 ms instead of 7.
+    "plan_cache_mode": "force_custom_plan",
     "timezone": "UTC",
 }
 

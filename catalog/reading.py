@@ -302,6 +302,8 @@ class NeverConnectedRow:
     name: str | None
     place: Place
     due_on: date
+    site_due_on: date
+    "The first due day of its site, by which the list is ordered: that of a duty that does not bind yet among them."
     basis: str
     days_overdue: int
     substate: NeverConnected

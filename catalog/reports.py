@@ -179,9 +179,9 @@ class Reports:
             CursorInvalid: the cursor is not of this list.
             DatabaseAway: no answer.
         """
-        due, source_id = decode_cursor(cursor, (str, int)) if cursor else (None, None)
+        due, *rest = decode_cursor(cursor, (str, int, int)) if cursor else (None, None, None)
         today = local_day(view.now)
-        key = (cursor_day(due) if due is not None else None, source_id)
+        key = (cursor_day(due) if due is not None else None, *rest)
         rows = await self._database.fetch(
             "report_never_connected", *_scope(view), *key, _limit(limit) + 1, today, overdue_only
         )
@@ -194,6 +194,7 @@ class Reports:
                 name=row["name"],
                 place=_place(row),
                 due_on=row["due_on"],
+                site_due_on=row["site_due_on"],
                 basis=row["basis"],
                 days_overdue=days_overdue(today=today, due_on=row["due_on"]),
                 substate=never_connected_substate(
@@ -206,7 +207,12 @@ class Reports:
                 site_never_connected=row["site_never"],
             )
 
-        return _page(rows, limit, row_of, lambda row: encode_cursor(row.due_on.isoformat(), row.source_id))
+        return _page(
+            rows,
+            limit,
+            row_of,
+            lambda row: encode_cursor(row.site_due_on.isoformat(), row.place.site_id, row.source_id),
+        )
 
     async def offline(self, view: View, *, cursor: str | None = None, limit: int = 100) -> Page[OfflineRow]:
         """Return what is offline while we can see, the longest first.

@@ -42,30 +42,48 @@ WITH counted AS (
   SELECT c.site_id, count(*) AS must,
          count(*) FILTER (WHERE shown = 'never_connected') AS never, count(*) FILTER (WHERE shown = 'online') AS online,
          count(*) FILTER (WHERE shown = 'degraded') AS degraded, count(*) FILTER (WHERE shown = 'offline') AS offline,
-         count(*) FILTER (WHERE shown = 'unknown') AS unknown, count(*) FILTER (WHERE shown = 'suspended') AS suspended
-    FROM (SELECT site_id, displayed_state(state, unknown_reason, suspended_reason) AS shown
+         count(*) FILTER (WHERE shown = 'unknown') AS unknown, count(*) FILTER (WHERE shown = 'suspended') AS suspended,
+         count(*) FILTER (WHERE state = 'never_connected') AS unconnected
+    FROM (SELECT site_id, state, displayed_state(state, unknown_reason, suspended_reason) AS shown
             FROM connectivity WHERE counted) c GROUP BY c.site_id)
 SELECT s.site_id::text AS subject,
-       format('stored %s/%s/%s/%s/%s/%s, counted %s/%s/%s/%s/%s/%s (never/online/degraded/offline/unknown/suspended)',
-              r.n_never, r.n_online, r.n_degraded, r.n_offline, r.n_unknown, r.n_suspended,
-              never, online, degraded, offline, unknown, suspended) AS finding
+       format('stored %s/%s/%s/%s/%s/%s and %s, counted %s/%s/%s/%s/%s/%s and %s '
+              '(never/online/degraded/offline/unknown/suspended and never connected)',
+              r.n_never, r.n_online, r.n_degraded, r.n_offline, r.n_unknown, r.n_suspended, r.n_unconnected,
+              never, online, degraded, offline, unknown, suspended, unconnected) AS finding
   FROM site s LEFT JOIN site_rollup r USING (site_id) LEFT JOIN counted c USING (site_id)
  WHERE (coalesce(r.n_never, 0), coalesce(r.n_online, 0), coalesce(r.n_degraded, 0), coalesce(r.n_offline, 0),
-        coalesce(r.n_unknown, 0), coalesce(r.n_suspended, 0))
+        coalesce(r.n_unknown, 0), coalesce(r.n_suspended, 0), coalesce(r.n_unconnected, 0))
        IS DISTINCT FROM
        (coalesce(never, 0), coalesce(online, 0), coalesce(degraded, 0), coalesce(offline, 0), coalesce(unknown, 0),
-        coalesce(suspended, 0)) LIMIT $1;
+        coalesce(suspended, 0), coalesce(unconnected, 0)) LIMIT $1;
+
+-- name: check_bound_sites
+-- Sites whose roll-up names another district, gateway, or first days of its duties, than the roll.
+SELECT t.site_id::text AS subject,
+       format('stored %s %s bound from %s due %s, the roll says %s %s %s %s', r.district, r.gateway_id, r.bound_from,
+              r.due_on, t.district, t.gateway_id, d.bound_from, d.due_on) AS finding
+  FROM site t JOIN site_rollup r USING (site_id)
+ CROSS JOIN LATERAL (
+   SELECT coalesce(min(effective_from), 'infinity') AS bound_from, min(due_on) AS due_on FROM duty
+    WHERE withdrawn_on IS NULL AND (duty.site_id = t.site_id OR duty.system_id = t.system_id)) d
+ WHERE (r.district, r.gateway_id, r.bound_from, r.due_on)
+       IS DISTINCT FROM (t.district, t.gateway_id, d.bound_from, d.due_on) LIMIT $1;
 
 -- name: check_district_rollups
 -- Districts whose counts are not the sum of their sites'.
-SELECT d.district AS subject, format('stored %s, its sites sum up to %s', d.n_must, s.n_must) AS finding
+SELECT district AS subject, format('stored %s, its sites sum up to %s', d.n_must, s.n_must) AS finding
   FROM district_rollup d
-  JOIN (SELECT district, sum(n_must) n_must, sum(n_never) n_never, sum(n_online) n_online, sum(n_degraded) n_degraded,
-               sum(n_offline) n_offline, sum(n_unknown) n_unknown, sum(n_suspended) n_suspended
-          FROM site_rollup GROUP BY district) s USING (district)
- WHERE (d.n_must, d.n_never, d.n_online, d.n_degraded, d.n_offline, d.n_unknown, d.n_suspended)
+  FULL JOIN (SELECT district, gateway_id, bound_from, sum(n_must) n_must, sum(n_never) n_never, sum(n_online) n_online,
+                    sum(n_degraded) n_degraded, sum(n_offline) n_offline, sum(n_unknown) n_unknown,
+                    sum(n_suspended) n_suspended, sum(n_unconnected) n_unconnected
+               FROM site_rollup GROUP BY district, gateway_id, bound_from) s USING (district, gateway_id, bound_from)
+ WHERE (coalesce(d.n_must, 0), coalesce(d.n_never, 0), coalesce(d.n_online, 0), coalesce(d.n_degraded, 0),
+        coalesce(d.n_offline, 0), coalesce(d.n_unknown, 0), coalesce(d.n_suspended, 0), coalesce(d.n_unconnected, 0))
        IS DISTINCT FROM
-       (s.n_must, s.n_never, s.n_online, s.n_degraded, s.n_offline, s.n_unknown, s.n_suspended) LIMIT $1;
+       (coalesce(s.n_must, 0), coalesce(s.n_never, 0), coalesce(s.n_online, 0), coalesce(s.n_degraded, 0),
+        coalesce(s.n_offline, 0), coalesce(s.n_unknown, 0), coalesce(s.n_suspended, 0), coalesce(s.n_unconnected, 0))
+ LIMIT $1;
 
 -- name: check_default_partition
 -- History that no monthly partition covers.

@@ -110,51 +110,55 @@ SELECT i.sighting_id, i.protocol, i.host, i.port, i.server, i.mac, i.serial, i.g
 
 -- name: report_never_connected
 -- Who must connect and never did, the longest due first: by first_connected_at, not by what is displayed, so a
--- source behind a blind gateway stays in. $5, $6 cursor (due day, source), $7 limit, $8 today (local day),
--- $9 true: only what is overdue. The page is chosen first, from narrow rows; only its rows are dressed.
-WITH active AS (
-  SELECT site_id, due_on, basis, duty_id FROM duty
-   WHERE site_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $8
-  UNION ALL
-  SELECT t.site_id, y.due_on, y.basis, y.duty_id FROM duty y JOIN site t ON t.system_id = y.system_id
-   WHERE y.withdrawn_on IS NULL AND y.effective_from <= $8),
-first_due AS (
-  SELECT DISTINCT ON (site_id) site_id, due_on, basis FROM active ORDER BY site_id, due_on, duty_id),
-chosen AS (
-  SELECT c.source_id, c.site_id, d.due_on, d.basis
-    FROM connectivity c JOIN first_due d ON d.site_id = c.site_id
-   WHERE c.state = 'never_connected' AND c.counted AND c.district BETWEEN $3 AND $4
-     AND ($5::date IS NULL OR (d.due_on, c.source_id) > ($5, $6::bigint))
-     AND (NOT $9 OR d.due_on < $8)
-   ORDER BY d.due_on, c.source_id
-   LIMIT $7)
+-- source behind a blind gateway stays in. $5, $6, $7 cursor (first due day of the site, site, source), $8 limit,
+-- $9 today (local day), $10 true: only what is overdue. The page is chosen first, along an index of the sites that have
+-- such sources; only its rows are dressed.
+WITH chosen AS (
+  SELECT c.source_id, c.site_id, r.due_on AS site_due_on, d.due_on, d.basis
+    FROM site_rollup r
+   CROSS JOIN LATERAL (
+     SELECT y.due_on, y.basis FROM duty y
+      WHERE y.withdrawn_on IS NULL AND y.effective_from <= $9
+        AND (y.site_id = r.site_id OR y.system_id = (SELECT system_id FROM site t WHERE t.site_id = r.site_id))
+      ORDER BY y.due_on, y.duty_id LIMIT 1) d
+    JOIN connectivity c ON c.site_id = r.site_id
+   WHERE r.n_unconnected > 0 AND r.due_on IS NOT NULL AND r.bound_from <= $9 AND r.district BETWEEN $3 AND $4
+     AND c.state = 'never_connected' AND c.counted
+     AND (r.due_on, r.site_id) >= (coalesce($5::date, '-infinity'), coalesce($6::bigint, 0))
+     AND c.source_id > CASE WHEN (r.due_on, r.site_id) = ($5, $6) THEN $7::bigint ELSE 0 END
+     AND (NOT $10 OR d.due_on < $9)
+   ORDER BY r.due_on, r.site_id, c.source_id
+   LIMIT $8)
 SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.shown, s.shown_since, s.seen_at, s.obstacle,
        s.unknown_reason, s.suspended_reason, t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
-       d.due_on, d.basis, n.sources AS site_sources, n.never AS site_never
+       d.site_due_on, d.due_on, d.basis, r.n_must AS site_sources, r.n_unconnected AS site_never
   FROM chosen d
-  JOIN source_status($1, $2) s ON s.source_id = d.source_id
+  -- Of an array the planner knows that it is short.
+  JOIN source_status($1, $2) s ON s.source_id = d.source_id AND s.source_id = ANY (ARRAY(SELECT source_id FROM chosen))
   JOIN site t ON t.site_id = s.site_id
+  JOIN site_rollup r ON r.site_id = s.site_id
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
-  CROSS JOIN LATERAL (
-    SELECT count(*) AS sources, count(*) FILTER (WHERE state = 'never_connected') AS never
-      FROM connectivity x WHERE x.site_id = d.site_id AND x.counted) n
- ORDER BY d.due_on, s.source_id;
+ ORDER BY d.site_due_on, d.site_id, s.source_id;
 
 -- name: report_offline
 -- What is offline while we can see, the longest first, with the fact that made it so.
 -- $5, $6 cursor (since, source), $7 limit
 WITH chosen AS MATERIALIZED (
-  SELECT source_id FROM source_status($1, $2)
-   WHERE state = 'offline' AND counted AND shown = 'offline' AND district BETWEEN $3 AND $4
-     AND ($5::timestamptz IS NULL OR (state_since, source_id) > ($5, $6::bigint))
-   ORDER BY state_since, source_id
+  SELECT c.source_id
+    FROM connectivity c
+   WHERE c.state = 'offline' AND c.counted AND c.unknown_reason IS NULL AND c.suspended_reason IS NULL
+     -- As a condition on one row, not as a join: so the planner walks the index and stops after a page.
+     AND (SELECT g.blind_reason IS NULL FROM site t JOIN gateway_sight($1, $2) g USING (gateway_id)
+           WHERE t.site_id = c.site_id)
+     AND c.district BETWEEN $3 AND $4
+     AND ($5::timestamptz IS NULL OR (c.since, c.source_id) > ($5, $6::bigint))
+   ORDER BY c.since, c.source_id
    LIMIT $7)
 SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.state_since, s.last_positive_at, s.flapping, s.obstacle,
        t.name AS site, t.class, t.address, u.name AS unit, y.name AS system,
        e.kind AS evidence_kind, e.reason AS evidence_reason, e.received_at AS evidence_received_at
-  FROM chosen c
-  JOIN source_status($1, $2) s ON s.source_id = c.source_id
+  FROM source_status($1, $2) s
   JOIN site t ON t.site_id = s.site_id
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
@@ -162,6 +166,7 @@ SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.state_since, s.las
     SELECT kind, reason, received_at FROM evidence v
      WHERE v.source_id = s.source_id AND v.state_after = 'offline' AND v.at = s.state_since
      ORDER BY v.seq LIMIT 1) e ON true
+ WHERE s.source_id = ANY (ARRAY(SELECT source_id FROM chosen)) AND s.shown = 'offline'
  ORDER BY s.state_since, s.source_id;
 
 -- name: report_statuses
@@ -182,33 +187,21 @@ SELECT s.gb_id, s.source_id, s.district, s.shown, s.shown_since, s.state, s.stat
 
 -- name: report_counts
 -- The chain of counts of each district: of those under an active duty, and how many have none. $5 today (local)
-WITH of_site AS (
-  SELECT DISTINCT site_id FROM duty WHERE site_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $5),
-of_system AS (
-  SELECT DISTINCT system_id FROM duty WHERE system_id IS NOT NULL AND withdrawn_on IS NULL AND effective_from <= $5),
-bound AS (
-  SELECT t.site_id, t.district, g.blind_reason IS NOT NULL AS blind,
-         d.site_id IS NOT NULL OR y.system_id IS NOT NULL AS has_duty
-    FROM site t
-    JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
-    LEFT JOIN of_site d ON d.site_id = t.site_id
-    LEFT JOIN of_system y ON y.system_id = t.system_id
-   WHERE t.district BETWEEN $3 AND $4),
-ever AS (
-  SELECT c.site_id, count(*) AS never_ever FROM connectivity c
-   WHERE c.state = 'never_connected' AND c.counted AND c.district BETWEEN $3 AND $4 GROUP BY c.site_id),
-counted AS (
-  SELECT b.district, b.has_duty, r.n_must, coalesce(e.never_ever, 0) AS never_ever, r.n_suspended,
+WITH counted AS (
+  SELECT r.district, r.bound_from <= $5 AS has_duty, r.n_must, r.n_unconnected, r.n_suspended,
          CASE WHEN b.blind THEN 0 ELSE r.n_never END AS n_never,
          CASE WHEN b.blind THEN 0 ELSE r.n_online END AS n_online,
          CASE WHEN b.blind THEN 0 ELSE r.n_degraded END AS n_degraded,
          CASE WHEN b.blind THEN 0 ELSE r.n_offline END AS n_offline,
          CASE WHEN b.blind THEN r.n_must - r.n_suspended ELSE r.n_unknown END AS n_unknown
-    FROM bound b JOIN site_rollup r ON r.site_id = b.site_id LEFT JOIN ever e ON e.site_id = b.site_id)
+    FROM district_rollup r
+    JOIN (SELECT gateway_id, blind_reason IS NOT NULL AS blind FROM gateway_sight($1, $2)) b
+      ON b.gateway_id = r.gateway_id
+   WHERE r.district BETWEEN $3 AND $4)
 SELECT c.district, j.name,
        coalesce(sum(n_must) FILTER (WHERE has_duty), 0)::bigint AS required,
        coalesce(sum(n_must) FILTER (WHERE NOT has_duty), 0)::bigint AS without_duty,
-       coalesce(sum(never_ever) FILTER (WHERE has_duty), 0)::bigint AS never_connected,
+       coalesce(sum(n_unconnected) FILTER (WHERE has_duty), 0)::bigint AS never_connected,
        coalesce(sum(n_never) FILTER (WHERE has_duty), 0)::bigint AS shown_never,
        coalesce(sum(n_online) FILTER (WHERE has_duty), 0)::bigint AS online,
        coalesce(sum(n_degraded) FILTER (WHERE has_duty), 0)::bigint AS degraded,

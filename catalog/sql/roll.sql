@@ -323,14 +323,4 @@ SELECT recount_rollups(ARRAY(SELECT DISTINCT site_id FROM roll_touched));
 
 -- name: roll_recount_districts
 -- Count the districts anew that a site left.
-UPDATE district_rollup x
-   SET n_must = q.must, n_never = q.never, n_online = q.online, n_degraded = q.degraded, n_offline = q.offline,
-       n_unknown = q.unknown, n_suspended = q.suspended
-  FROM (SELECT d.district, coalesce(sum(n_must), 0) AS must, coalesce(sum(n_never), 0) AS never,
-               coalesce(sum(n_online), 0) AS online, coalesce(sum(n_degraded), 0) AS degraded,
-               coalesce(sum(n_offline), 0) AS offline, coalesce(sum(n_unknown), 0) AS unknown,
-               coalesce(sum(n_suspended), 0) AS suspended
-          FROM (SELECT DISTINCT district FROM roll_touched) d
-          LEFT JOIN site_rollup r ON r.district = d.district
-         GROUP BY d.district) q
- WHERE x.district = q.district;
+SELECT recount_districts(ARRAY(SELECT DISTINCT district FROM roll_touched));

@@ -59,7 +59,7 @@ SELECT source_id FROM connectivity WHERE site_id = $1 ORDER BY source_id FOR NO 
 -- name: source_lock_district_counts
 -- The same for the counts of a district, after source_lock_site_counts: the order in which the one writer locks.
 -- $1: text, the district
-SELECT district FROM district_rollup WHERE district = $1 FOR NO KEY UPDATE;
+SELECT FROM district_rollup WHERE district = $1 ORDER BY gateway_id, bound_from FOR NO KEY UPDATE;
 
 -- name: source_recount_site
 -- Count a site and its district anew.

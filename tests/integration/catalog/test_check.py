@@ -21,6 +21,7 @@ BREAKS = {
     "check_counted": "UPDATE connectivity SET counted = false WHERE state = 'offline'",
     "check_places": "UPDATE connectivity SET site_id = site_id + 1 WHERE source_id = 1",
     "check_site_rollups": "UPDATE site_rollup SET n_never = n_never + 1, n_must = n_must + 1 WHERE site_id = 1",
+    "check_bound_sites": "UPDATE site_rollup SET due_on = due_on + 1 WHERE site_id = 1",
     "check_district_rollups": "UPDATE district_rollup SET n_never = n_never + 1, n_must = n_must + 1",
     "check_default_partition": """
         INSERT INTO connectivity_interval (source_id, district, state, started_at, ended_at)
