@@ -29,6 +29,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
         "check_default_partition": "every closed interval lies in its month's partition",
         "check_public_entries": "no natural person is named to the public",
         "check_unconfirmed_connections": "nothing is connected without a confirmed address",
+        "check_day_totals": "a closed day of a district is the sum of its sites'",
         "check_duties": "every required source is bound by a duty in force",
     }
 )

@@ -22,7 +22,8 @@ _AWAY: Final = ("08", "53", "57P", "58", "25006")
 _REFUSED: Final = ("28", "3D")
 """SQLSTATE prefixes of a login that is refused and of a database that does not exist."""
 
-_CONFLICT: Final = ("40",)
+_CONFLICT: Final = ("40", "55P03")
+"""The same of transactions that were rolled back in favour of another, and of locks that another holds."""
 
 
 @contextmanager

@@ -94,65 +94,78 @@ class Histories:
                 rows = await snapshot.fetch(
                     "history_sources", first, last, *cursor, AT_ONCE, source_id, within=WITHIN
                 )
-                part = await self._whole(snapshot, rows, after, with_facts=with_facts) if rows else []
+                part = await _whole(snapshot, rows, self._view, after, with_facts=with_facts) if rows else []
             if part:
                 yield part
             if len(rows) < AT_ONCE:
                 return
             cursor = (rows[-1]["district"], rows[-1]["source_id"])
 
-    async def _whole(
-        self, snapshot: Transaction, rows: Sequence[asyncpg.Record], after: datetime, *, with_facts: bool
-    ) -> list[SourceHistory]:
-        ids = [row["source_id"] for row in rows]
-        gateways = sorted({row["gateway_id"] for row in rows})
-        sites, systems = {row["site_id"] for row in rows}, {row["system_id"] for row in rows}
-        intervals = await _by(snapshot, "source_id", "history_intervals", ids, after)
-        overlays = await _by(snapshot, "source_id", "history_overlays", ids, after)
-        # The cap of a month counts from its beginning, wherever the period begins.
-        month = after.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        windows = await _by(snapshot, "source_id", "history_suspensions", ids, month, self._view.now)
-        blind = await _by(
-            snapshot,
-            "gateway_id",
-            "history_gateway_overlays",
-            gateways,
-            after,
-            self._view.now,
-            self._view.stale_after,
+
+async def whole_histories(
+    snapshot: Transaction, source_ids: Sequence[int], view: View, after: datetime
+) -> list[SourceHistory]:
+    """Return the histories of some sources, in whatever region; `after` as for `Histories.of_region`.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    rows = await snapshot.fetch("history_sources_named", source_ids, within=WITHIN)
+    return await _whole(snapshot, rows, view, after, with_facts=False)
+
+
+async def _whole(
+    snapshot: Transaction, rows: Sequence[asyncpg.Record], view: View, after: datetime, *, with_facts: bool
+) -> list[SourceHistory]:
+    ids = [row["source_id"] for row in rows]
+    gateways = sorted({row["gateway_id"] for row in rows})
+    sites, systems = {row["site_id"] for row in rows}, {row["system_id"] for row in rows}
+    intervals = await _by(snapshot, "source_id", "history_intervals", ids, after)
+    overlays = await _by(snapshot, "source_id", "history_overlays", ids, after)
+    # The cap of a month counts from its beginning, wherever the period begins.
+    month = after.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    windows = await _by(snapshot, "source_id", "history_suspensions", ids, month, view.now)
+    blind = await _by(
+        snapshot,
+        "gateway_id",
+        "history_gateway_overlays",
+        gateways,
+        after,
+        view.now,
+        view.stale_after,
+    )
+    duties = await snapshot.fetch("history_duties", sorted(sites), sorted(systems), within=WITHIN)
+    of_site: defaultdict[int, list[Duty]] = defaultdict(list)
+    of_system: defaultdict[int, list[Duty]] = defaultdict(list)
+    for duty in duties:
+        bound = of_site[duty["site_id"]] if duty["site_id"] is not None else of_system[duty["system_id"]]
+        bound.append(Duty(duty["effective_from"], duty["due_on"], duty["withdrawn_on"], duty["basis"]))
+    facts = await _by(snapshot, "source_id", "history_facts", ids) if with_facts else {}
+    return [
+        SourceHistory(
+            source_id=row["source_id"],
+            district=row["district"],
+            gb_id=row["gb_id"],
+            site=row["site"],
+            site_id=row["site_id"],
+            place_class=row["class"],
+            unit=row["unit"],
+            system=row["system"],
+            gateway_id=row["gateway_id"],
+            lifecycle=Lifecycle(row["lifecycle"]),
+            existed=_existed(row),
+            duties=(*of_site[row["site_id"]], *of_system[row["system_id"]]),
+            states=_states(row, intervals.get(row["source_id"], ())),
+            unknowns=_unknowns(row, overlays.get(row["source_id"], ())),
+            suspensions=_suspensions(windows.get(row["source_id"], ())),
+            blind=[
+                Laid(UnknownReason(each["reason"]), Period(each["started_at"], each["ended_at"]))
+                for each in blind.get(row["gateway_id"], ())
+            ],
+            facts=[_fact(each) for each in facts.get(row["source_id"], ())],
         )
-        duties = await snapshot.fetch("history_duties", sorted(sites), sorted(systems), within=WITHIN)
-        of_site: defaultdict[int, list[Duty]] = defaultdict(list)
-        of_system: defaultdict[int, list[Duty]] = defaultdict(list)
-        for duty in duties:
-            bound = of_site[duty["site_id"]] if duty["site_id"] is not None else of_system[duty["system_id"]]
-            bound.append(Duty(duty["effective_from"], duty["due_on"], duty["withdrawn_on"], duty["basis"]))
-        facts = await _by(snapshot, "source_id", "history_facts", ids) if with_facts else {}
-        return [
-            SourceHistory(
-                source_id=row["source_id"],
-                district=row["district"],
-                gb_id=row["gb_id"],
-                site=row["site"],
-                site_id=row["site_id"],
-                place_class=row["class"],
-                unit=row["unit"],
-                system=row["system"],
-                gateway_id=row["gateway_id"],
-                lifecycle=Lifecycle(row["lifecycle"]),
-                existed=_existed(row),
-                duties=(*of_site[row["site_id"]], *of_system[row["system_id"]]),
-                states=_states(row, intervals.get(row["source_id"], ())),
-                unknowns=_unknowns(row, overlays.get(row["source_id"], ())),
-                suspensions=_suspensions(windows.get(row["source_id"], ())),
-                blind=[
-                    Laid(UnknownReason(each["reason"]), Period(each["started_at"], each["ended_at"]))
-                    for each in blind.get(row["gateway_id"], ())
-                ],
-                facts=[_fact(each) for each in facts.get(row["source_id"], ())],
-            )
-            for row in rows
-        ]
+        for row in rows
+    ]
 
 
 async def _by(

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from catalog.database import Database
@@ -17,7 +17,7 @@ from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason, days_overdue
 from catalog.model.history import Span
 from catalog.model.period import Period
-from catalog.model.rates import Account, CountingRules, Duty, taken_out
+from catalog.model.rates import Account, CountingRules, Duty, binding_on, taken_out
 from catalog.rate_report import KEYS, By, RateRow, account_of, require_size
 from catalog.reading import local_day
 from catalog.reports import View
@@ -192,16 +192,6 @@ class Telling:
             ),
             watermark=watermark,
         )
-
-
-def binding_on(duties: Sequence[Duty], day: date) -> Duty | None:
-    """Return the duty that binds on a day, the one due first of several."""
-    binding = [
-        duty
-        for duty in duties
-        if duty.effective_from <= day and (duty.withdrawn_on is None or day < duty.withdrawn_on)
-    ]
-    return min(binding, key=lambda duty: (duty.due_on, duty.effective_from), default=None)
 
 
 def _hidden_at(

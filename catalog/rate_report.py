@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import Final
 
 from catalog.database import Database
+from catalog.day_closing import midnight
+from catalog.day_rates import DayRates, day_rates
 from catalog.histories import Histories, SourceHistory
 from catalog.model.display import Lifecycle
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules, account
-from catalog.reading import LOCAL
+from catalog.reading import LOCAL, local_day
 from catalog.reports import View
 
 
@@ -56,6 +58,8 @@ class RateReport:
     computed_at: datetime
     watermark: datetime | None
     "Until when every gateway of the region had seen and stored; None without one, and where one never did."
+    stale_sites: int = 0
+    "Sites of which something was learned about a day that is closed: they are told anew soon (`day_rates`)."
 
 
 KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingProxyType(
@@ -68,6 +72,17 @@ KEYS: Final[Mapping[By, Callable[[SourceHistory], tuple[str, str]]]] = MappingPr
     }
 )
 """Key and name of the row that a source belongs to."""
+
+
+@dataclass(frozen=True)
+class HowMany:
+    """How a region is told, by its number of sources."""
+
+    told_singly: int = 10_000
+    "Up to so many from the histories, up to this moment: some 2 s. More of them from closed days."
+    most: int | None = None
+    "So many from the histories at most, where days are not closed; None for any number."
+
 
 DAYS: Final = 30
 """Days of a report when none are named, today among them."""
@@ -111,7 +126,7 @@ async def rate_report(
     *,
     by: By,
     rules: CountingRules,
-    most: int | None = None,
+    how_many: HowMany | None = None,
 ) -> RateReport:
     """Return the rates of the view's region; sources that were rejected are in none.
 
@@ -121,26 +136,51 @@ async def rate_report(
         period: ended.
         by: what a row stands for.
         rules: how it is counted.
-        most: sources that the region may have; None for any number.
+        how_many: how many sources are told how.
 
     Raises:
         TooManySources: it has more.
         DatabaseAway: no answer.
     """
-    await require_size(database, view, most)
-    accounts: dict[tuple[str, str], Account] = {}
-    key_of = KEYS[by]
-    async for part in Histories(database, view).of_region(after=period.start):
-        # In a thread: some hundredths of a second, which the event loop has not.
-        for key, own in await asyncio.to_thread(_accounts, part, period, key_of, rules):
-            accounts[key] = accounts.get(key, Account()) + own
+    how_many = how_many or HowMany()
+    days = _whole_days(period, view.now)
+    closed = None
+    if days is not None and by is not By.SOURCE and await _is_larger(database, view, how_many.told_singly):
+        closed = await day_rates(database, view, days, by=by.value, rules=rules)
+    if closed is None:
+        await require_size(database, view, how_many.most)
+        closed = DayRates(period, await _from_histories(database, view, period, by, rules), 0)
+    accounts = closed.accounts
     everything = await asyncio.to_thread(sum, accounts.values(), Account())
     watermark = await database.fetchval("history_watermark", view.region.first, view.region.last)
     rows = tuple(
         RateRow(*key, accounts[key])
         for key in sorted(accounts, key=lambda of: (int(of[0]) if by is By.SITE else 0, of))
     )
-    return RateReport(period, by, rows, everything, view.now, watermark)
+    return RateReport(closed.period, by, rows, everything, view.now, watermark, closed.stale_sites)
+
+
+async def _is_larger(database: Database, view: View, number: int) -> bool:
+    return bool(await database.fetchval("history_is_larger", view.region.first, view.region.last, number))
+
+
+def _whole_days(period: Period, now: datetime) -> tuple[date, date] | None:
+    """Return the first and the last of the whole local days of a period, the last up to now; None of another one."""
+    first, last = local_day(period.start), local_day(period.end - timedelta(microseconds=1))
+    begins = period.start == midnight(first)
+    ends = period.end == midnight(last + timedelta(days=1)) or (period.end == now and last == local_day(now))
+    return (first, last) if begins and ends else None
+
+
+async def _from_histories(
+    database: Database, view: View, period: Period, by: By, rules: CountingRules
+) -> Mapping[tuple[str, str], Account]:
+    accounts: dict[tuple[str, str], Account] = {}
+    async for part in Histories(database, view).of_region(after=period.start):
+        # In a thread: some hundredths of a second, which the event loop has not.
+        for key, own in await asyncio.to_thread(_accounts, part, period, KEYS[by], rules):
+            accounts[key] = accounts.get(key, Account()) + own
+    return accounts
 
 
 async def require_size(database: Database, view: View, most: int | None) -> None:

@@ -24,6 +24,7 @@ from gateway.api.access_recorder import AccessRecorder
 from gateway.api.app import build_api, serve_api
 from gateway.api.services import ApiServices
 from gateway.clock import Clock, SystemClock
+from gateway.closed_days import ClosedDays
 from gateway.config import Config, split_host_port
 from gateway.descriptors import raise_file_limit
 from gateway.desks import (
@@ -46,7 +47,7 @@ from gateway.metrics import Metrics
 from gateway.notices.service import Notices
 from gateway.onvif import service as onvif_service
 from gateway.onvif.service import OnvifService
-from gateway.opening import muster_version, open_for_service, open_vault
+from gateway.opening import counting_rules, muster_version, open_for_service, open_vault
 from gateway.own_paths import OwnPaths
 from gateway.probing import ProbeLimits, Prober
 from gateway.relay.limits import Limits
@@ -238,6 +239,9 @@ class Gateway:
             "catalog changes": lambda: self._follow_changes(enrolment, onvif, gb_devices),
             "partitions": self._make_partitions,
             "suspensions": Suspensions(self._database, config.gateway.id, self._status, self._clock).run,
+            "closed days": ClosedDays(
+                self._database, counting_rules(config), config.status.stale_after, self._clock
+            ).run,
             "notices": Notices(self._database, self._vault, config, self._clock).run,
             "relays on demand": lambda: keep_wanted(
                 relays, on_demand, self._clock, config.relay.idle_stop / 3

@@ -7,6 +7,7 @@ this module says what is allowed and turns pydantic's findings into sentences fo
 import ipaddress
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -234,6 +235,11 @@ class StatusConfig(Section):
         if self.restart_grace < self.probe_interval * self.probe_misses:
             raise ValueError("restart_grace must be at least probe_interval x probe_misses")
         return self
+
+    @property
+    def stale_after(self) -> timedelta:
+        """After so much silence a gateway counts as blind."""
+        return timedelta(seconds=self.gateway_heartbeat * self.gateway_misses)
 
 
 class RelayConfig(Section):

@@ -209,15 +209,13 @@ def account(
         period: already ended.
         rules: how it is counted.
     """
-    zone, cap = rules.zone, rules.maintenance_cap
-    bound = common(common(merged(_binding(duties, zone)), [existed]), [period])
+    zone = rules.zone
+    bound = common(bound_by(duties, existed, zone), [period])
     if not bound:
         return Account()
     by_state = _by_state(states, period)
     early = without(bound, _due(duties, zone))
-    over_cap: list[Period] = []
-    if cap is not None:
-        laid, over_cap = _capped(laid, cap, zone)
+    laid, over_cap = _capped(laid, rules.maintenance_cap, zone)
     left, gone_by_reason = taken_out(bound, laid)
     excluded = {reason.value: total(gone) for reason, gone in gone_by_reason.items()}
     hidden = merged(period for gone in gone_by_reason.values() for period in gone)
@@ -252,6 +250,29 @@ def account(
     )
 
 
+def binding_on(duties: Sequence[Duty], day: date) -> Duty | None:
+    """Return the duty that binds on a day, the one due first of several."""
+    binding = [
+        duty
+        for duty in duties
+        if duty.effective_from <= day and (duty.withdrawn_on is None or day < duty.withdrawn_on)
+    ]
+    return min(binding, key=lambda duty: (duty.due_on, duty.effective_from), default=None)
+
+
+def bound_by(duties: Sequence[Duty], existed: Period, zone: timezone) -> list[Period]:
+    """Return when a source was bound, while it stood on the roll."""
+    return common(merged(_binding(duties, zone)), [existed])
+
+
+def seen(
+    duties: Sequence[Duty], existed: Period, laid: Sequence[Laid], period: Period, rules: CountingRules
+) -> Periods:
+    """Return what of a period binds a source and is neither suspended nor unknown."""
+    bound = common(bound_by(duties, existed, rules.zone), [period])
+    return taken_out(bound, _capped(laid, rules.maintenance_cap, rules.zone)[0])[0]
+
+
 def _met(whole: Periods, parts: Periods) -> int:
     """Return how many of the periods have one of the parts in them; both are in order."""
     starts = [each.start for each in whole]
@@ -268,11 +289,15 @@ def _retroactive(laid: Sequence[Laid]) -> list[Period]:
     return [each.period for each in laid if each.is_retroactive]
 
 
-def _capped(laid: Sequence[Laid], cap: timedelta, zone: timezone) -> tuple[list[Laid], list[Period]]:
+def _capped(
+    laid: Sequence[Laid], cap: timedelta | None, zone: timezone
+) -> tuple[Sequence[Laid], Sequence[Period]]:
     """Return what is laid over, planned maintenance up to `cap` in each month, and what of it lies beyond.
 
     The first of each month's maintenance is what is allowed, whoever asked for which part of it.
     """
+    if cap is None:
+        return laid, ()
     planned = [each for each in laid if each.reason is SuspendedReason.PLANNED_MAINTENANCE]
     allowed: list[Period] = []
     used: dict[tuple[int, int], timedelta] = {}
@@ -296,7 +321,7 @@ def _by_month(period: Period, zone: timezone) -> list[Period]:
     while start < period.end:
         here = start.astimezone(zone)
         following = date(here.year + here.month // 12, here.month % 12 + 1, 1)
-        end = min(period.end, _midnight(following, zone))
+        end = min(period.end, midnight(following, zone))
         parts.append(Period(start, end))
         start = end
     return parts
@@ -323,10 +348,10 @@ def taken_out(
 def _binding(duties: Sequence[Duty], zone: timezone) -> list[Period]:
     found = []
     for duty in duties:
-        start = _midnight(duty.effective_from, zone)
+        start = midnight(duty.effective_from, zone)
         end = datetime.max.replace(tzinfo=zone)
         if duty.withdrawn_on is not None:
-            end = _midnight(duty.withdrawn_on, zone)
+            end = midnight(duty.withdrawn_on, zone)
         if start < end:
             found.append(Period(start, end))
     return found
@@ -336,7 +361,7 @@ def _due(duties: Sequence[Duty], zone: timezone) -> list[Period]:
     """Return when the due day of a duty that binds has passed; another's due day does not count."""
     found: list[Period] = []
     for duty in duties:
-        passed = Period(_midnight(duty.due_on + timedelta(days=1), zone), datetime.max.replace(tzinfo=zone))
+        passed = Period(midnight(duty.due_on + timedelta(days=1), zone), datetime.max.replace(tzinfo=zone))
         found += common(_binding([duty], zone), [passed])
     return merged(found)
 
@@ -365,13 +390,14 @@ def _by_day(bound: Periods, standing: Periods, zone: timezone) -> tuple[int, Dec
             start = still.start
             while start < still.end:
                 day = start.astimezone(zone).date()
-                midnight = _midnight(day + timedelta(days=1), zone)
-                begun, ended = max(part.start, _midnight(day, zone)), min(part.end, midnight)
+                following = midnight(day + timedelta(days=1), zone)
+                begun, ended = max(part.start, midnight(day, zone)), min(part.end, following)
                 end = min(still.end, ended)
                 shares -= Decimal((end - start) // _TICK) / Decimal((ended - begun) // _TICK)
                 start = end
     return days, shares
 
 
-def _midnight(day: date, zone: timezone) -> datetime:
+def midnight(day: date, zone: timezone) -> datetime:
+    """Return when a local day begins."""
     return datetime.combine(day, time(), zone)

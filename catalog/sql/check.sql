@@ -109,3 +109,16 @@ SELECT s.source_id::text AS subject, 'in the roll, but no duty in force binds it
  WHERE c.counted AND s.lifecycle = 'required'
    AND NOT EXISTS (SELECT FROM duty d WHERE d.withdrawn_on IS NULL
                       AND (d.site_id = t.site_id OR d.system_id = t.system_id)) LIMIT $1;
+
+-- name: check_day_totals
+-- Closed days whose districts are not the sum of their sites'.
+SELECT format('%s %s', district, day) AS subject,
+       format('stored %s sources and %s us online, its sites sum up to %s and %s', t.sources, t.running, s.sources,
+              s.running) AS finding
+  FROM (SELECT d.district, d.day, d.sources, d.counted, d.running, d.offline, d.outages
+          FROM day_total d JOIN closed_day c ON c.day = d.day WHERE d.class = '' AND c.is_over) t
+  FULL JOIN (SELECT district, day, sum(sources) AS sources, sum(counted) AS counted, sum(running) AS running,
+                    sum(offline) AS offline, sum(outages) AS outages
+               FROM day_account GROUP BY district, day) s USING (district, day)
+ WHERE (t.sources, t.counted, t.running, t.offline, t.outages)
+       IS DISTINCT FROM (s.sources, s.counted, s.running, s.offline, s.outages) LIMIT $1;

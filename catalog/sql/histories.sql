@@ -17,6 +17,18 @@ SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at
  ORDER BY s.district, s.source_id
  LIMIT $5;
 
+-- name: history_sources_named
+-- The same of some sources. $1 sources
+SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at, s.site_id, t.system_id, t.gateway_id,
+       t.name AS site, t.class, u.name AS unit, y.name AS system, c.state, c.since, c.unknown_reason, c.unknown_since,
+       c.suspended_reason, c.suspended_since
+  FROM source s
+  JOIN connectivity c ON c.source_id = s.source_id
+  JOIN site t ON t.site_id = s.site_id
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+ WHERE s.source_id = ANY ($1::bigint[]);
+
 -- name: history_intervals
 -- Closed states of these sources that end after an instant. $1 sources, $2 instant
 SELECT source_id, state, started_at, ended_at FROM connectivity_interval
@@ -69,3 +81,7 @@ SELECT CASE WHEN bool_and(g.observed_until IS NOT NULL) THEN min(g.observed_unti
 -- name: history_size
 -- How many sources these districts have, retired ones too. $1, $2 the region's first and last code
 SELECT count(*) FROM source WHERE district BETWEEN $1 AND $2;
+
+-- name: history_is_larger
+-- Whether these districts have more than $3 sources, retired ones too. $1, $2 the region's first and last code
+SELECT count(*) > $3 FROM (SELECT FROM source WHERE district BETWEEN $1 AND $2 LIMIT $3 + 1) s;

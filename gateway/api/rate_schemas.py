@@ -122,6 +122,8 @@ class RatesAnswer(Dated):
     "Until when every gateway of the region had seen and stored; what came later may still change a later report."
     all: RateAnswer
     items: tuple[RateAnswer, ...]
+    stale_sites: int = 0
+    "Told from closed days: sites of which something was learned since, and which are told anew soon."
     is_cut: bool = False
     "There are more rows than an answer holds: ask for a file."
 
@@ -140,6 +142,7 @@ def rates_answer(report: RateReport, days: tuple[date, date], *, most: int = MOS
         watermark=report.watermark,
         all=RateAnswer.of(RateRow("", "", report.all)),
         items=tuple(RateAnswer.of(row) for row in report.rows[:most]),
+        stale_sites=report.stale_sites,
         is_cut=len(report.rows) > most,
     )
 

@@ -10,7 +10,14 @@ from pydantic import BaseModel
 from catalog.access import Role
 from catalog.errors import DatabaseAway
 from catalog.model.display import Displayed
-from catalog.rate_report import PeriodInvalid, TooManySources, local_period, rate_report, report_days
+from catalog.rate_report import (
+    HowMany,
+    PeriodInvalid,
+    TooManySources,
+    local_period,
+    rate_report,
+    report_days,
+)
 from catalog.reading import Counts, DistrictCounts, Page, Region, local_day
 from gateway.api import police_schemas, schemas
 from gateway.api.bodies import StatusQueryBody
@@ -158,7 +165,7 @@ async def report_rates(call: Call[RatesQuery, None]) -> Result:
                 period,
                 by=query.by,
                 rules=counting_rules(services.config),
-                most=MOST_SOURCES,
+                how_many=HowMany(most=MOST_SOURCES),
             )
         except TooManySources as error:
             raise ApiProblem(Code.INVALID, f"{error}, or use `muster report rates`") from error

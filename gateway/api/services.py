@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 from catalog.access import Tokens
@@ -229,6 +229,4 @@ class ApiServices:
 
     def view(self, region: Region) -> View:
         """Return from where a caller with this region looks now."""
-        status = self.config.status
-        stale = timedelta(seconds=status.gateway_heartbeat * status.gateway_misses)
-        return View(now=self.clock.now(), region=region, stale_after=stale)
+        return View(now=self.clock.now(), region=region, stale_after=self.config.status.stale_after)

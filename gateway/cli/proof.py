@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -41,8 +41,7 @@ def days(first: str | None, last: str | None) -> tuple[date, date]:
 
 def settings_view(settings: Config, region: str) -> View:
     """Return the view of a region now, by the configuration's rule of when a silent gateway counts as blind."""
-    stale_after = timedelta(seconds=settings.status.gateway_heartbeat * settings.status.gateway_misses)
-    return View(now=now(), region=Region(region), stale_after=stale_after)
+    return View(now=now(), region=Region(region), stale_after=settings.status.stale_after)
 
 
 def day_of(text: str, option: str) -> date:

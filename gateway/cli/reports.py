@@ -161,6 +161,23 @@ def rates(
     run(config, work)
 
 
+@report.command("days")
+def closed_days(config: ConfigOption = None) -> None:
+    """Which local days are closed: what rates of large regions are told from."""
+
+    async def work(database: Database, _: Config) -> None:
+        table = Table("day", "until", "sources", "cap of maintenance", "closed", box=None)
+        for row in await database.fetch("closed_days"):
+            until = "its end" if row["is_over"] else f"{row['until'].astimezone(LOCAL):%H:%M}"
+            cap = row["maintenance_cap"]
+            hours = "none" if cap is None else f"{cap.total_seconds() / 3600:g} h"
+            closed_at = f"{row['closed_at'].astimezone(LOCAL):%Y-%m-%d %H:%M}"
+            table.add_row(str(row["day"]), until, str(row["sources"]), hours, closed_at)
+        console().print(table)
+
+    run(config, work)
+
+
 _ALL: Final = {Language.ZH: "合计", Language.EN: "all"}
 
 
@@ -197,6 +214,10 @@ def _rates_notes(answer: RatesAnswer) -> list[str]:
         f"{answer.first} to {answer.last}, until {answer.until.astimezone(LOCAL):%Y-%m-%d %H:%M}; "
         f"computed {answer.as_of.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}"
     ]
+    if answer.stale_sites:
+        notes.append(
+            f"{answer.stale_sites} sites are to be counted anew: something was learned about a closed day"
+        )
     if answer.watermark is not None:
         notes.append(f"seen and stored until {answer.watermark.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}")
     excluded = answer.all.excluded.model_dump()

@@ -138,6 +138,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "signature": ("签名", "Signature"),
     "made_at": ("制作时间", "Made"),
     "watermark": ("数据截至", "data until"),
+    "stale_sites": ("待重新统计的场所", "sites to be counted anew"),
     "tagline": ("视频图像联网点名", "Who must connect, and who is connected"),
     "overview": ("总览", "Overview"),
     "never_connected": ("从未接入", "Never connected"),

@@ -1,11 +1,16 @@
 """`muster check` on a live database: silent when all holds, and able to find each break."""
 
+from datetime import date, timedelta
+
 import pytest
 
 from catalog.check import INVARIANTS, check
 from catalog.database import Database
+from catalog.day_closing import DayClosing
+from catalog.model.rates import CountingRules
 from catalog.queries import load_queries
-from tests.seed import seed_every_state
+from catalog.reading import LOCAL
+from tests.seed import NOW, seed_every_state
 
 pytestmark = pytest.mark.postgres
 
@@ -34,6 +39,7 @@ BREAKS = {
                VALUES ('320299', '1', 'p', 'b', 'i', 'c', now(), now(), 'x', now()) RETURNING edition_id)
         INSERT INTO edition_entry
         SELECT edition_id, 1, gen_random_uuid(), '某人', 'WX8_07', '320299', NULL, now(), 'WX-21.2' FROM issue""",
+    "check_day_totals": "UPDATE day_account SET running = running + 1 WHERE site_id = 1",
     "check_duties": "UPDATE duty SET withdrawn_on = effective_from WHERE site_id = 1",
     "check_unconfirmed_connections": "UPDATE endpoint SET confirmed_at = NULL, confirmed_by = NULL",
 }
@@ -45,6 +51,8 @@ async def prepare(database: Database) -> None:
     await seed_every_state(database)
     async with database.raw_connection() as connection:
         await connection.execute("UPDATE endpoint SET confirmed_at = now(), confirmed_by = 'test'")
+    rules = CountingRules(LOCAL, timedelta(hours=24))
+    await DayClosing(database, rules, timedelta(seconds=60)).close(date(2026, 11, 18), now=NOW)
 
 
 async def test_a_sound_database_has_no_findings(database: Database) -> None:

@@ -1,0 +1,295 @@
+"""Closed days on a real catalog: they tell what the histories tell, also after what was learned later."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from catalog.database import Database
+from catalog.day_closing import DAY, DayClosing, midnight
+from catalog.errors import TransactionConflict
+from catalog.model.display import SuspendedReason, UnknownReason
+from catalog.model.period import Period
+from catalog.model.rates import Account, CountingRules
+from catalog.model.suspension import Acted, SuspensionAct, Window
+from catalog.rate_report import By, HowMany, RateReport, local_period, rate_report
+from catalog.reading import LOCAL, Region, local_day
+from catalog.reports import View
+from catalog.suspensions import act, request
+from tests.seed import ELSEWHERE, GATEWAY, HERE, NOW, Change, Seeded, apply, seed_roll
+
+pytestmark = pytest.mark.postgres
+
+RULES = CountingRules(LOCAL, timedelta(hours=24))
+STALE_AFTER = timedelta(seconds=60)
+TODAY = local_day(NOW)
+FIRST = TODAY - 12 * DAY
+"""The first day of the stories told here."""
+
+BYS = (By.DISTRICT, By.CLASS, By.UNIT, By.SITE)
+
+
+def closing(database: Database) -> DayClosing:
+    return DayClosing(database, RULES, STALE_AFTER)
+
+
+async def close_all(database: Database) -> None:
+    for number in range(13):
+        await closing(database).close(FIRST + number * DAY, now=NOW)
+
+
+async def report(
+    database: Database, first: date, last: date, by: By, *, from_days: bool, region: str = ""
+) -> RateReport:
+    how_many = HowMany(told_singly=0 if from_days else 10**6)
+    view = View(NOW, Region(region), STALE_AFTER)
+    return await rate_report(
+        database, view, local_period(first, last, NOW), by=by, rules=RULES, how_many=how_many
+    )
+
+
+def rounded(rows: RateReport) -> list[tuple[str, str, Account]]:
+    """The rows, with the sum of many quotients rounded: its last digit depends on the order."""
+    return [
+        (row.key, row.name, replace(row.account, raw_days=row.account.raw_days.quantize(Decimal("1e-15"))))
+        for row in rows.rows
+    ]
+
+
+async def assert_same(database: Database, random: Random) -> None:
+    """Days and histories tell the same of some periods, by everything."""
+    for _ in range(6):
+        first = FIRST + random.randint(0, 12) * DAY
+        last = first + random.randint(0, (TODAY - first).days) * DAY
+        for by in BYS:
+            # Of today there are totals of districts and classes alone.
+            until = last if by in {By.DISTRICT, By.CLASS} else min(last, TODAY - DAY)
+            if until < first:
+                continue
+            for region in ("", HERE, ELSEWHERE[:2]):
+                told = await report(database, first, until, by, from_days=True, region=region)
+                singly = await report(database, first, until, by, from_days=False, region=region)
+                assert rounded(told) == rounded(singly), (first, until, by, region)
+                assert told.period == singly.period
+
+
+async def seed_world(database: Database, random: Random) -> list[Seeded]:
+    """Two districts whose sources come and go, with outages of ours, windows and duties that change."""
+    worlds = [await seed_roll(database, count=6), await seed_roll(database, count=4, district=ELSEWHERE)]
+    start = midnight(FIRST)
+    async with database.raw_connection() as connection:
+        await connection.execute("SELECT ensure_partitions('2026-10-01', 3)")
+        await connection.execute("UPDATE site SET class = 'WX8_03' WHERE site_id % 2 = 0")
+        for source in [source for world in worlds for source in world.source_ids]:
+            born = start + timedelta(hours=random.randint(-60, 100))
+            await connection.execute("UPDATE source SET created_at = $2 WHERE source_id = $1", source, born)
+            await connection.execute("UPDATE connectivity SET since = $2 WHERE source_id = $1", source, born)
+            if random.random() < 0.2:
+                await connection.execute(
+                    "UPDATE source SET lifecycle = 'removed', retired_at = $2 WHERE source_id = $1",
+                    source,
+                    start + timedelta(hours=random.randint(101, 280)),
+                )
+            elif random.random() < 0.1:
+                await connection.execute(
+                    "UPDATE source SET lifecycle = 'rejected' WHERE source_id = $1", source
+                )
+    for world in worlds:
+        for source in world.source_ids:
+            await tell_story(database, random, source, start)
+        for site in world.site_ids:
+            await change_duties(database, random, site)
+            if random.random() < 0.6:
+                await suspend(database, random, site)
+    for _ in range(random.randint(0, 2)):
+        await blind_gateway(database, random)
+    return worlds
+
+
+async def tell_story(database: Database, random: Random, source: int, start: datetime) -> None:
+    state, at = "never_connected", start + timedelta(hours=100)
+    unknown: str | None = None
+    while random.random() < 0.85:
+        at += timedelta(minutes=random.randint(30, 3_000))
+        if at >= NOW:
+            break
+        if random.random() < 0.3:
+            unknown = None if unknown is not None else random.choice(["no_samples", "restart_grace"])
+            since = await _since(database, source)
+            await apply(database, [Change(source, state, since, _reasons(state), unknown, at)])
+            continue
+        state = random.choice([each for each in ("online", "offline", "degraded") if each != state])
+        await apply(database, [Change(source, state, at, _reasons(state), unknown, at)])
+
+
+def _reasons(state: str) -> str:
+    return "no_media" if state == "degraded" else ""
+
+
+async def _since(database: Database, source: int) -> datetime:
+    async with database.raw_connection() as connection:
+        since: datetime = await connection.fetchval(
+            "SELECT since FROM connectivity WHERE source_id = $1", source
+        )
+    return since
+
+
+async def change_duties(database: Database, random: Random, site: int) -> None:
+    begins, gap = FIRST + random.randint(-5, 6) * DAY, random.randint(0, 3)
+    ends = begins + random.randint(1, 6) * DAY
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE duty SET effective_from = $2, due_on = $3, withdrawn_on = $4 WHERE site_id = $1",
+            site,
+            begins,
+            begins + random.randint(0, 8) * DAY,
+            ends if random.random() < 0.6 else None,
+        )
+        if await connection.fetchval("SELECT withdrawn_on FROM duty WHERE site_id = $1", site) is not None:
+            await connection.execute(
+                "INSERT INTO duty (site_id, effective_from, due_on, basis) VALUES ($1, $2, $2, 'WX-21.2')",
+                site,
+                ends + gap * DAY,
+            )
+
+
+async def suspend(database: Database, random: Random, site: int) -> None:
+    start = midnight(FIRST) + timedelta(hours=random.randint(0, 250))
+    is_late = random.random() < 0.5
+    window = Window(
+        random.choice(list(SuspendedReason)),
+        Period(start, start + timedelta(hours=random.randint(1, 60))),
+        "D-1",
+        start + timedelta(minutes=5) if is_late else start - timedelta(minutes=5),
+        "Li",
+    )
+    number = await request(database, window, site_id=site)
+    for person in ("Wang", "Zhao") if is_late else ("Wang",):
+        await act(database, number, Acted(SuspensionAct.APPROVE, NOW, person))
+
+
+async def blind_gateway(database: Database, random: Random) -> None:
+    start = midnight(FIRST) + timedelta(hours=random.randint(0, 200))
+    end = start + timedelta(hours=random.randint(1, 70))
+    await database.execute(
+        "add_gateway_unknown", GATEWAY, UnknownReason.GATEWAY_DOWN.value, start, min(end, NOW)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_closed_days_tell_what_the_histories_tell(database: Database, seed: int) -> None:
+    random = Random(seed)
+    await seed_world(database, random)
+    await close_all(database)
+
+    await assert_same(database, random)
+
+
+@pytest.mark.parametrize("seed", range(6, 10))
+async def test_what_is_learned_about_a_closed_day_is_told_anew(database: Database, seed: int) -> None:
+    random = Random(seed)
+    worlds = await seed_world(database, random)
+    await close_all(database)
+    site, other = worlds[0].site_ids
+
+    await suspend(database, random, site)
+    await blind_gateway(database, random)
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "UPDATE duty SET withdrawn_on = $2 WHERE site_id = $1", other, FIRST + 9 * DAY
+        )
+        await connection.execute(
+            "UPDATE source SET lifecycle = 'rejected' WHERE source_id = $1 AND lifecycle <> 'removed'",
+            worlds[0].source_ids[0],
+        )
+        await connection.execute("UPDATE site SET class = 'WX8_05' WHERE site_id = $1", worlds[1].site_ids[0])
+        stale = await connection.fetchval("SELECT count(DISTINCT site_id) FROM day_stale")
+    told = await report(database, FIRST, TODAY - DAY, By.SITE, from_days=True)
+    assert told.stale_sites == stale > 0
+
+    while await closing(database).mend(now=NOW):
+        pass
+
+    await closing(database).close(TODAY, now=NOW)
+    await assert_same(database, random)
+    assert (await report(database, FIRST, TODAY, By.SITE, from_days=True)).stale_sites == 0
+
+
+async def test_a_change_that_reaches_back_over_midnight_is_told_anew(database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    source = seeded.source_ids[0]
+    await apply(database, [Change(source, "online", midnight(FIRST))])
+    await close_all(database)
+    async with database.raw_connection() as connection:
+        await connection.execute("DELETE FROM day_stale")
+
+    await apply(database, [Change(source, "offline", midnight(TODAY) - timedelta(minutes=7))])
+
+    assert await closing(database).mend(now=NOW) == 1
+    [row] = (await report(database, FIRST, TODAY - DAY, By.DISTRICT, from_days=True)).rows
+    assert (row.account.offline, row.account.outages) == (timedelta(minutes=7), 1)
+
+
+async def test_an_outage_that_we_could_not_see_for_a_day_is_one_outage(database: Database) -> None:
+    seeded = await seed_roll(database, count=2)
+    source = seeded.source_ids[0]
+    await apply(database, [Change(source, "online", midnight(FIRST))])
+    await apply(database, [Change(source, "offline", midnight(FIRST + 2 * DAY))])
+    blind = (midnight(FIRST + 4 * DAY), midnight(FIRST + 6 * DAY))
+    await database.execute("add_gateway_unknown", GATEWAY, UnknownReason.GATEWAY_DOWN.value, *blind)
+    await close_all(database)
+
+    for first in (FIRST, FIRST + 5 * DAY, FIRST + 6 * DAY):
+        [row] = (await report(database, first, TODAY, By.DISTRICT, from_days=True)).rows
+        assert row.account.outages == 1
+
+
+async def test_a_day_that_is_not_closed_is_told_from_the_histories(database: Database) -> None:
+    await seed_roll(database, count=2)
+    await close_all(database)
+    async with database.raw_connection() as connection:
+        await connection.execute("DELETE FROM closed_day WHERE day = $1", FIRST + 3 * DAY)
+        await connection.execute("UPDATE day_total SET sources = 99")
+
+    kept = await report(database, FIRST + 4 * DAY, TODAY - DAY, By.DISTRICT, from_days=True)
+    told = await report(database, FIRST, TODAY - DAY, By.DISTRICT, from_days=True)
+
+    assert (kept.all.sources, told.all.sources) == (99, 2)
+
+
+async def test_another_cap_of_maintenance_is_another_count(database: Database) -> None:
+    await seed_roll(database, count=2)
+    await close_all(database)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE day_total SET sources = 99")
+    view, period = View(NOW, stale_after=STALE_AFTER), local_period(FIRST, TODAY - DAY, NOW)
+
+    for cap, expected in ((timedelta(hours=24), 99), (timedelta(hours=12), 2), (None, 2)):
+        found = await rate_report(
+            database,
+            view,
+            period,
+            by=By.DISTRICT,
+            rules=CountingRules(LOCAL, cap),
+            how_many=HowMany(told_singly=0),
+        )
+        assert found.all.sources == expected
+
+
+async def test_one_closes_at_a_time(database: Database) -> None:
+    await seed_roll(database, count=2)
+    async with database.transaction() as other:
+        await other.execute("day_closing_turn")
+        with pytest.raises(TransactionConflict):
+            await closing(database).close(TODAY, now=NOW)
+
+
+async def test_a_day_may_be_closed_again(database: Database) -> None:
+    random = Random(1)
+    await seed_world(database, random)
+    await close_all(database)
+    await close_all(database)
+
+    await assert_same(database, random)
