@@ -61,6 +61,37 @@ class Closing:
     "Sources of which more than a measured state had to be looked at."
 
 
+@dataclass(frozen=True)
+class KeptDay:
+    """A day that is kept."""
+
+    day: date
+    until: datetime
+    is_over: bool
+    maintenance_cap: timedelta | None
+    sources: int
+    closed_at: datetime
+
+
+async def kept_days(database: Database) -> tuple[KeptDay, ...]:
+    """Return the days that are closed, the newest first.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    return tuple(KeptDay(**row) for row in await database.fetch("closed_days"))
+
+
+async def first_day(database: Database) -> date | None:
+    """Return the first day of which there is anything to close; None without a source.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    day: date | None = await database.fetchval("day_first")
+    return day
+
+
 def midnight(day: date) -> datetime:
     """Return when a local day begins."""
     return datetime.combine(day, time(), LOCAL)

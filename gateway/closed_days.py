@@ -5,12 +5,12 @@ late, or twice, tells the same.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from catalog.database import Database
-from catalog.day_closing import DAY, Closing, DayClosing, midnight
+from catalog.day_closing import DAY, Closing, DayClosing, first_day, kept_days, midnight
 from catalog.errors import CatalogError, TransactionConflict
 from catalog.model.rates import CountingRules
 from catalog.reading import local_day
@@ -34,23 +34,19 @@ REST: Final = 4.0
 """The same after a day that is over: 20 % of a core until none is missing."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What of the closed days decides which is next."""
+def missing(over: Collection[date], first: date | None, now: datetime) -> list[date]:
+    """Return the days that are over, have settled and are not closed, the newest first.
 
-    over: frozenset[date]
-    "Closed, over, and counted by the present rules."
-    first: date | None
-    "The first day of which there is anything to close."
-
-
-def missing(kept: Kept, now: datetime) -> list[date]:
-    """Return the days that are over, have settled and are not closed, the newest first."""
-    if kept.first is None:
+    Args:
+        over: those that are closed.
+        first: the first day of which there is anything to close; None without one.
+        now: present instant.
+    """
+    if first is None:
         return []
     last = local_day(now - SETTLES_AFTER) - DAY
-    days = ((last - number * DAY) for number in range((last - kept.first).days + 1))
-    return [day for day in days if day not in kept.over]
+    days = (last - number * DAY for number in range((last - first).days + 1))
+    return [day for day in days if day not in over]
 
 
 class ClosedDays:
@@ -88,7 +84,7 @@ class ClosedDays:
         began, now = self._clock.monotonic(), self._clock.now()
         if await self._closing.mend(now=now):
             return self._passed(began) * REST
-        days = missing(await self._kept(), now)
+        days = missing(await self._over(), await first_day(self._database), now)
         if days:
             _log(await self._closing.close(days[0], now=now), self._passed(began))
             return self._passed(began) * REST
@@ -101,14 +97,11 @@ class ClosedDays:
     def _passed(self, since: float) -> float:
         return self._clock.monotonic() - since
 
-    async def _kept(self) -> Kept:
-        rows = await self._database.fetch("closed_days")
-        over = (
-            row["day"]
-            for row in rows
-            if row["is_over"] and row["maintenance_cap"] == self._rules.maintenance_cap
-        )
-        return Kept(frozenset(over), await self._database.fetchval("day_first"))
+    async def _over(self) -> set[date]:
+        """Return the days that are over, closed, and counted by the present rules."""
+        cap = self._rules.maintenance_cap
+        kept = await kept_days(self._database)
+        return {each.day for each in kept if each.is_over and each.maintenance_cap == cap}
 
 
 def _log(closing: Closing, seconds: float) -> None:

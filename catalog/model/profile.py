@@ -11,6 +11,8 @@ from datetime import date
 from enum import IntEnum, StrEnum
 from typing import Final, assert_never
 
+from catalog.model.terms import TermValue
+
 
 class Rank(IntEnum):
     """The rank of a legal text; the lower number prevails."""
@@ -241,6 +243,7 @@ class Profile:
     requirements: tuple[Requirement, ...]
     deadlines: tuple[Deadline, ...]
     penalties: tuple[Penalty, ...]
+    terms: tuple[TermValue, ...]
     layers: tuple[str, ...]
     """The names of the decrees it was made from, the local one first."""
 
@@ -352,6 +355,7 @@ def overlay(local: Profile, base: Profile) -> Profile:
         requirements=local.requirements + base.requirements,
         deadlines=local.deadlines + base.deadlines,
         penalties=local.penalties + base.penalties,
+        terms=local.terms + base.terms,
         layers=local.layers + base.layers,
     )
 

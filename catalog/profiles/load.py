@@ -30,6 +30,7 @@ from catalog.model.profile import (
     SanctionStep,
     overlay,
 )
+from catalog.model.terms import TERMS, Term, TermValue, Value
 from catalog.profiles.lines import line_of, line_of_value
 
 LOCATION_TYPES_FILE: Final = "location_types.toml"
@@ -150,6 +151,23 @@ class _Penalty(_Record):
         return self
 
 
+class _Term(_Record):
+    term: Annotated[Term, Field(strict=False)]
+    value: bool | int | str | list[Text]
+    requirement: RequirementId
+
+    @property
+    def said(self) -> Value:
+        return tuple(self.value) if isinstance(self.value, list) else self.value
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        mistake = TERMS[self.term].mistake(self.said)
+        if mistake is not None:
+            raise ValueError(f"{self.term}: {mistake}")
+        return self
+
+
 class _ProfileFile(_Record):
     """The shape of `<name>.toml`; every key is known, every requirement id is defined in the file."""
 
@@ -163,6 +181,9 @@ class _ProfileFile(_Record):
     duty_bases: list[_DutyBasis] = []
     deadlines: list[_Deadline] = []
     penalties: list[_Penalty] = []
+    terms: list[_Term] = []
+    silent: list[Annotated[Term, Field(strict=False)]] = []
+    """Terms of which the text says nothing: every other one is said."""
     place_classes: Annotated[list[_PlaceClass], Field(min_length=1)]
     forbidden_locations: Annotated[list[_ForbiddenLocation], Field(min_length=1)]
     requirements: Annotated[list[_Requirement], Field(min_length=1)]
@@ -176,6 +197,10 @@ class _ProfileFile(_Record):
         _refuse_repeats("forbidden location", (item.location for item in self.forbidden_locations))
         _refuse_repeats("deadline", (item.event for item in self.deadlines))
         _refuse_repeats("penalty", (item.offence for item in self.penalties))
+        _refuse_repeats("term", (*(item.term for item in self.terms), *self.silent))
+        unsaid = sorted(set(Term) - {item.term for item in self.terms} - set(self.silent))
+        if unsaid:
+            raise Inconsistent(f"neither said nor silent of: {', '.join(unsaid)}", unsaid[0])
         missing = sorted(set(self._cited()) - {item.id for item in self.requirements})
         if missing:
             raise Inconsistent(f"cited but not defined: {', '.join(missing)}", missing[0])
@@ -198,6 +223,7 @@ class _ProfileFile(_Record):
         yield from (ground.requirement for item in self.forbidden_locations for ground in item.grounds)
         yield from (item.requirement for item in self.deadlines)
         yield from (item.requirement for item in self.penalties)
+        yield from (item.requirement for item in self.terms)
 
 
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
@@ -347,6 +373,7 @@ def _profile(record: _ProfileFile, permitted: tuple[LocationType, ...]) -> Profi
             for item in record.deadlines
         ),
         penalties=tuple(_penalty(item, rank) for item in record.penalties),
+        terms=tuple(TermValue(item.term, item.said, item.requirement, rank) for item in record.terms),
         layers=(record.name,),
     )
 

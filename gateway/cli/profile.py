@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from catalog.model.due_dates import filing_due, removal_due
-from catalog.model.profile import Band, Penalty, Profile, conflicts
+from catalog.model.profile import Band, Penalty, Profile, Rank, conflicts
+from catalog.model.terms import Term, TermValue, Value, disagreements, said
 from catalog.profiles.load import (
     ProfileError,
     effective_profile,
@@ -61,7 +62,10 @@ def show(name: NameArgument, base: BaseOption = None) -> None:
     )  # fmt: skip
     for penalty in law.penalties:
         fines.add_row(*_penalty_cells(penalty))
-    for table in (places, locations, periods, fines):
+    terms = Table("term", "value", "article", "rank", title="further terms", title_justify="left", box=None)
+    for term in law.terms:
+        terms.add_row(term.term, value_words(term.value), term.requirement, Rank(term.rank).name.lower())
+    for table in (places, locations, periods, terms, fines):
         console().print(table)
     _say_conflicts(law)
 
@@ -140,6 +144,11 @@ def _compared(one: Profile, other: Profile) -> list[tuple[str, str, str]]:
             for law in (one, other)
         )
         rows.append((f"period: {event}", left, right))
+    for term in Term:
+        left, right = (
+            "; ".join(term_words(item) for item in said(law.terms, term)) or "–" for law in (one, other)
+        )
+        rows.append((f"term: {term}", left, right))
     offences = dict.fromkeys(item.offence for law in (one, other) for item in law.penalties)
     for offence in offences:
         left, right = (
@@ -156,6 +165,28 @@ def _say_conflicts(law: Profile) -> None:
         say(
             f"conflict, a lawyer decides: {conflict.offence}: {penalty_words(conflict.prevailing)} above {lower}"
         )
+
+    for disagreement in disagreements(law.terms):
+        lower = "; ".join(f"{term_words(item)} [superseded?]" for item in disagreement.superseded)
+        say(
+            f"conflict, a lawyer decides: {disagreement.term}: {term_words(disagreement.prevailing)} above {lower}"
+        )
+    layers = [load_profile(name) for name in law.layers]
+    if len({layer.connection_duty for layer in layers}) > 1:
+        duties = " against ".join(f"{layer.connection_duty} in {layer.name}" for layer in layers)
+        say(f"conflict, a lawyer decides: connection duty: {duties}; each duty keeps its own basis")
+
+
+def term_words(item: TermValue) -> str:
+    """Return what a text says of a term, with its article."""
+    return f"{value_words(item.value)} ({item.requirement})"
+
+
+def value_words(value: Value) -> str:
+    """Return a value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _location_cell(law: Profile, value: str) -> str:

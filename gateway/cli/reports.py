@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from catalog.database import Database
+from catalog.day_closing import kept_days
 from catalog.rate_report import By, local_period, rate_report
 from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Page, Region
 from catalog.reports import Reports, View
@@ -167,12 +168,12 @@ def closed_days(config: ConfigOption = None) -> None:
 
     async def work(database: Database, _: Config) -> None:
         table = Table("day", "until", "sources", "cap of maintenance", "closed", box=None)
-        for row in await database.fetch("closed_days"):
-            until = "its end" if row["is_over"] else f"{row['until'].astimezone(LOCAL):%H:%M}"
-            cap = row["maintenance_cap"]
+        for each in await kept_days(database):
+            until = "its end" if each.is_over else f"{each.until.astimezone(LOCAL):%H:%M}"
+            cap = each.maintenance_cap
             hours = "none" if cap is None else f"{cap.total_seconds() / 3600:g} h"
-            closed_at = f"{row['closed_at'].astimezone(LOCAL):%Y-%m-%d %H:%M}"
-            table.add_row(str(row["day"]), until, str(row["sources"]), hours, closed_at)
+            closed_at = f"{each.closed_at.astimezone(LOCAL):%Y-%m-%d %H:%M}"
+            table.add_row(str(each.day), until, str(each.sources), hours, closed_at)
         console().print(table)
 
     run(config, work)

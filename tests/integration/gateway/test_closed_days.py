@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from catalog.database import Database
-from catalog.day_closing import DAY, midnight
+from catalog.day_closing import DAY, kept_days, midnight
 from catalog.model.rates import CountingRules
 from catalog.reading import LOCAL
-from gateway.closed_days import LOOK_EVERY, SETTLES_AFTER, TODAY_EVERY, ClosedDays, Kept, missing
+from gateway.closed_days import LOOK_EVERY, SETTLES_AFTER, TODAY_EVERY, ClosedDays, missing
 from tests.clock import HandClock
 from tests.seed import NOW, seed_roll
 
@@ -28,17 +28,16 @@ def closed_days(
 
 
 async def kept(database: Database) -> list[tuple[date, bool]]:
-    return [(row["day"], row["is_over"]) for row in await database.fetch("closed_days")]
+    return [(each.day, each.is_over) for each in await kept_days(database)]
 
 
 def test_a_day_is_missing_once_it_has_settled() -> None:
-    first, last = date(2026, 11, 1), date(2026, 11, 4)
-    kept = Kept(frozenset({date(2026, 11, 2)}), first)
+    first, last, over = date(2026, 11, 1), date(2026, 11, 4), {date(2026, 11, 2)}
     settled = midnight(last + DAY) + SETTLES_AFTER
-    assert missing(kept, settled) == [last, date(2026, 11, 3), first]
-    assert missing(kept, settled - timedelta(seconds=1)) == [date(2026, 11, 3), first]
-    assert missing(Kept(frozenset(), None), settled) == []
-    assert missing(Kept(frozenset(), last + DAY), settled) == []
+    assert missing(over, first, settled) == [last, date(2026, 11, 3), first]
+    assert missing(over, first, settled - timedelta(seconds=1)) == [date(2026, 11, 3), first]
+    assert missing(over, None, settled) == []
+    assert missing(set(), last + DAY, settled) == []
 
 
 @pytest.mark.postgres
@@ -58,11 +57,11 @@ async def test_missing_days_are_closed_the_newest_first_and_then_today_is_told_a
 
     today = date(2026, 11, 20)
     assert (await kept(database))[0] == (today, False)
-    [first] = [row for row in await database.fetch("closed_days") if row["day"] == today]
+    [first] = [each for each in await kept_days(database) if each.day == today]
     clock.advance(TODAY_EVERY + 1)
     await work.look()
-    [again] = [row for row in await database.fetch("closed_days") if row["day"] == today]
-    assert again["until"] - first["until"] == timedelta(seconds=TODAY_EVERY + 1)
+    [again] = [each for each in await kept_days(database) if each.day == today]
+    assert again.until - first.until == timedelta(seconds=TODAY_EVERY + 1)
 
     clock.advance((at(today + DAY) + SETTLES_AFTER - clock.now()).total_seconds())
     await work.look()

@@ -15,6 +15,7 @@ from catalog.model.profile import (
     may_relay,
     overlay,
 )
+from catalog.model.terms import Term
 from catalog.profiles.load import (
     ProfileError,
     effective_profile,
@@ -48,6 +49,7 @@ rank = "{rank}"
 effective_from = 2020-01-01
 title = {{ zh = "示例", en = "Example" }}
 connection_duty = {{ kind = "none", requirements = [] }}
+silent = [{", ".join(f'"{term}"' for term in Term)}]
 {extra}
 [public_catalog]
 enabled = false
