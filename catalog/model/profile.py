@@ -244,6 +244,10 @@ class Profile:
     deadlines: tuple[Deadline, ...]
     penalties: tuple[Penalty, ...]
     terms: tuple[TermValue, ...]
+    public_places_only: frozenset[str]
+    """Provisions that bind systems at public places alone."""
+    listed_places_only: frozenset[str]
+    """Of these the ones that bind only at the places that the text lists, and not at other public ones (CN-9.2)."""
     layers: tuple[str, ...]
     """The names of the decrees it was made from, the local one first."""
 
@@ -356,6 +360,8 @@ def overlay(local: Profile, base: Profile) -> Profile:
         deadlines=local.deadlines + base.deadlines,
         penalties=local.penalties + base.penalties,
         terms=local.terms + base.terms,
+        public_places_only=local.public_places_only | base.public_places_only,
+        listed_places_only=local.listed_places_only | base.listed_places_only,
         layers=local.layers + base.layers,
     )
 

@@ -184,6 +184,10 @@ class _ProfileFile(_Record):
     terms: list[_Term] = []
     silent: list[Annotated[Term, Field(strict=False)]] = []
     """Terms of which the text says nothing: every other one is said."""
+    public_places_only: bool = False
+    """Whether the text binds systems at public places alone."""
+    listed_places_only: list[RequirementId] = []
+    """Provisions that bind only at the places that the text lists."""
     place_classes: Annotated[list[_PlaceClass], Field(min_length=1)]
     forbidden_locations: Annotated[list[_ForbiddenLocation], Field(min_length=1)]
     requirements: Annotated[list[_Requirement], Field(min_length=1)]
@@ -224,6 +228,7 @@ class _ProfileFile(_Record):
         yield from (item.requirement for item in self.deadlines)
         yield from (item.requirement for item in self.penalties)
         yield from (item.requirement for item in self.terms)
+        yield from self.listed_places_only
 
 
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
@@ -374,6 +379,8 @@ def _profile(record: _ProfileFile, permitted: tuple[LocationType, ...]) -> Profi
         ),
         penalties=tuple(_penalty(item, rank) for item in record.penalties),
         terms=tuple(TermValue(item.term, item.said, item.requirement, rank) for item in record.terms),
+        public_places_only=frozenset(item.id for item in record.requirements if record.public_places_only),
+        listed_places_only=frozenset(record.listed_places_only),
         layers=(record.name,),
     )
 

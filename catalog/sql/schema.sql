@@ -42,26 +42,18 @@ COMMENT ON COLUMN gateway.observed_until IS 'Until this instant the gateway was 
 CREATE TABLE unit (
   unit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name          text NOT NULL UNIQUE CHECK (name <> ''),
-  kind          text NOT NULL DEFAULT 'organisation' CHECK (kind IN ('organisation', 'natural_person')),
-  responsibility_basis text
+  kind          text NOT NULL DEFAULT 'organisation' CHECK (kind IN ('organisation', 'natural_person'))
 );
-COMMENT ON TABLE unit IS 'Who is responsible for a system, and on what basis (WX-10, SX-9, CN-7).';
+COMMENT ON TABLE unit IS 'Whom the roll names for a system. Who is responsible, and why, follows from attestations (WX-10, SX-9, CN-7).';
 COMMENT ON COLUMN unit.kind IS 'A natural person is never named to the public.';
 
 CREATE TABLE system (
   system_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   unit_id       bigint NOT NULL REFERENCES unit,
   name          text NOT NULL CHECK (name <> ''),
-  accepted_on   date,
-  filed_on      date,
-  in_use_on     date,
-  removed_on    date,
   UNIQUE (unit_id, name)
 );
 COMMENT ON TABLE system IS 'The legal object of the decrees: a public-security video system of one unit.';
-COMMENT ON COLUMN system.accepted_on IS 'Acceptance passed (WX-15.1).';
-COMMENT ON COLUMN system.filed_on IS 'Filed with the police (WX-15.3, CN-14).';
-COMMENT ON COLUMN system.removed_on IS 'Removed with a notice (WX-17, SX-15).';
 
 CREATE TABLE site (
   site_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -780,6 +772,23 @@ COMMENT ON TABLE case_step IS 'What people did to a case, in order; the table of
 COMMENT ON COLUMN case_step.on_day IS 'The local day of at: deadlines are local days.';
 COMMENT ON COLUMN case_step.person IS 'Who entered it; whose act it is stands in detail (organ, by).';
 
+CREATE TABLE attestation (
+  attestation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  system_id     bigint NOT NULL REFERENCES system,
+  fact          text NOT NULL CHECK (fact IN ('in_use_on', 'accepted_on', 'filed_on', 'interface_reserved', 'sign_posted',
+                                              'mlps_met', 'archive_kept', 'capture_range_fixed', 'with_the_works',
+                                              'place_kind', 'national_place', 'state_owned', 'place_owner',
+                                              'place_manager', 'agreed_builder', 'builder', 'user',
+                                              'publicly_funded')),
+  value         text NOT NULL CHECK (value <> ''),
+  document      text NOT NULL CHECK (document <> ''),
+  attested_at   timestamptz NOT NULL,
+  attested_by   text NOT NULL CHECK (attested_by <> '')
+);
+CREATE INDEX attestation_by_system ON attestation (system_id, fact, attestation_id);
+COMMENT ON TABLE attestation IS 'What people attested of a system, on which document. The last one of a fact counts; none is changed.';
+COMMENT ON COLUMN attestation.value IS 'A day, a word or a name: catalog/model/compliance.py says which.';
+
 CREATE TABLE suspension (
   suspension_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   site_id       bigint NOT NULL REFERENCES site,
@@ -904,6 +913,7 @@ CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUN
 CREATE TRIGGER device_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON device_event EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER compliance_case_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON compliance_case EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER case_step_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON case_step EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER attestation_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON attestation EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER suspension_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER suspension_act_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension_act EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER stored_report_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON stored_report EXECUTE FUNCTION refuse_change();

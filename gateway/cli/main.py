@@ -8,6 +8,7 @@ import typer
 from gateway.cli.cases import case
 from gateway.cli.catalog import editions, publish_catalog
 from gateway.cli.command import ConfigOption, read_config, say, told
+from gateway.cli.compliance import compliance
 from gateway.cli.evidence import evidence
 from gateway.cli.gb28181 import gb28181
 from gateway.cli.networks import discover, network, sighting
@@ -63,6 +64,7 @@ app.command("recompute")(recompute)
 app.add_typer(evidence, name="evidence")
 app.add_typer(case, name="case")
 app.add_typer(suspension, name="suspension")
+app.add_typer(compliance, name="compliance")
 app.add_typer(notify, name="notify")
 app.add_typer(gb28181, name="gb28181")
 app.add_typer(config_app, name="config")

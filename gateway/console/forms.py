@@ -14,10 +14,11 @@ from catalog.model.network import NetworkRefused
 from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
-from gateway.api import case_acts, gb_acts, suspension_acts, verbs
+from gateway.api import case_acts, compliance_acts, gb_acts, suspension_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
 from gateway.api.case_schemas import CaseStepBody
+from gateway.api.compliance_schemas import AttestationBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
 from gateway.api.gb_schemas import GbDeviceBody, GbDeviceChangeBody
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
@@ -286,6 +287,13 @@ async def _act_on_suspension(acting: Acting, form: Form, language: str) -> Notic
     )
 
 
+async def _attest(acting: Acting, form: Form, language: str) -> Notice:
+    body = _body(AttestationBody, form, ("fact", "value", "document"))
+    found = await compliance_acts.attest_of(acting, form.number("system_id"), body)
+    said = f"{found.unit}: {word(f'fact.{body.fact}', language)}"
+    return Notice(is_good=True, text=f"{text('done.attest', language)}: {said}")
+
+
 Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
 
 VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
@@ -296,6 +304,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "change_device": (_change_device, "/devices"),
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
+    "attest": (_attest, "/compliance"),
     "open_case": (_open_case, "/cases"),
     "carry_case_on": (_carry_case_on, "/cases"),
     "request_suspension": (_request_suspension, "/suspensions"),

@@ -17,6 +17,7 @@ from gateway.api import (
     acting,
     case_acts,
     case_reads,
+    compliance_acts,
     discovery_acts,
     gb_acts,
     onvif_acts,
@@ -65,6 +66,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         onvif_acts.registry,
         gb_acts.registry,
         suspension_acts.registry,
+        compliance_acts.registry,
     )
     for operation in registry.operations
 }
@@ -107,6 +109,7 @@ PAGES: Final = (
     Page(
         "/cases", "cases.html", "cases", {"page": ("get_cases", {}), "found": ("list_candidates", {})}, "page"
     ),
+    Page("/compliance", "compliance.html", "compliance", {"page": ("get_compliance", {})}, "page"),
     Page("/suspensions", "suspensions.html", "suspensions", {"page": ("list_windows", {})}, "page"),
     Page("/sources", "sources.html", "sources", {"page": ("list_sources", {})}, "page"),
     Page(

@@ -8,6 +8,8 @@ from typing import Final
 
 import jinja2
 
+from catalog.model.compliance import WORDS as FACT_WORDS
+from catalog.model.compliance import Fact
 from catalog.reading import LOCAL
 from catalog.sightings import split_reason
 from gateway.console.messages import text, word
@@ -69,6 +71,8 @@ def render(template: str, language: str, **values: object) -> str:
             kilobytes=kilobytes,
             seconds=seconds,
             shapes=SHAPES,
+            fact_names=tuple(fact.value for fact in Fact),
+            fact_words={fact.value: words for fact, words in FACT_WORDS.items()},
             **values,
         )
     )

@@ -23,7 +23,8 @@ GB_DEVICE = "99010000001180000001"
 
 def path_of(template: str) -> str:
     """Return the path of an operation or a page about the first of its kind."""
-    return template.replace("{source_id}", "1").replace("{device_id}", GB_DEVICE)
+    numbered = template.replace("{source_id}", "1").replace("{system_id}", "1")
+    return numbered.replace("{device_id}", GB_DEVICE)
 
 
 def canary(number: int) -> str:

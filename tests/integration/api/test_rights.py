@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
         "source_id": 1,
     },
     "begin_case": {"site_id": 1},
+    "attest_fact": {"fact": "sign_posted", "value": "yes", "document": "d"},
     "carry_case_on": {"step": "withdraw", "detail": {"text": "no"}},
     "act_on_suspension": {"act": "withdraw", "text": "no"},
 }
@@ -63,6 +64,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
     path = operation.path
     for name, value in {
         "source_id": "1",
+        "system_id": "999",
         "suspension_id": "1",
         "sighting_id": "1",
         "network_id": "1",

@@ -67,7 +67,7 @@ def test_check_tells_file_line_and_field_of_each_mistake(tmp_path: Path) -> None
         if word in line
     }
     told = muster_profile("check", str(good), str(bad), code=1)
-    assert "cn-2025, 17 provisions, nothing wrong" in told
+    assert "cn-2025, 27 provisions, nothing wrong" in told
     assert f"{bad}: profile: " in told
     assert f"line {lines['days = -1']}: deadlines.0.days" in told
     assert f"line {lines['stepp']}: penalties.2.stepp" in told

@@ -5,6 +5,8 @@ from importlib.resources import files
 import pytest
 
 from adapters.errors import AdapterError
+from catalog.model.compliance import WORDS as FACT_WORDS
+from catalog.model.compliance import Fact, RuleName, Verdict
 from catalog.model.connectivity import DegradeReason, EvidenceKind, State
 from catalog.model.display import Displayed, Lifecycle, NeverConnected, SuspendedReason, UnknownReason
 from catalog.model.plan import RelayMode
@@ -56,6 +58,10 @@ def kinds_of(error: type[AdapterError]) -> set[type[AdapterError]]:
         *(kind.value for kind in EvidenceKind),
         *(each.value for each in (*Lifecycle, *RelayMode)),
         *(hindrance.value for hindrance in Hindrance),
+        *(f"rule.{rule}" for rule in RuleName),
+        *(f"verdict.{verdict}" for verdict in Verdict),
+        *(f"fact.{fact}" for fact in Fact),
+        *(f"value.{value}" for values in FACT_WORDS.values() for value in values),
         *(error.cause for error in kinds_of(AdapterError)),
     ],
 )

@@ -1,0 +1,78 @@
+"""Handlers of what people attest of systems, and of what the rules of the decrees say of each."""
+
+from typing import Final
+
+from pydantic import BaseModel
+
+from catalog.access import Role
+from catalog.attestations import Claim, JudgedSystem, NoSuchSystem, attest, judged_systems
+from catalog.model.compliance import FactInvalid
+from gateway.api.acting import REFUSALS, acting
+from gateway.api.compliance_schemas import (
+    AttestationBody,
+    ComplianceAnswer,
+    ComplianceQuery,
+    JudgedSystemAnswer,
+)
+from gateway.api.problem import ApiProblem, Code
+from gateway.api.reads import look, number_of
+from gateway.api.registry import Call, NoQuery, Registry
+from gateway.api.verbs import Acting
+
+registry: Final = Registry()
+
+
+@registry.operation(
+    "GET",
+    "/api/v1/compliance",
+    tag="compliance",
+    region_rule="rows of the token's region",
+    answers={Role.OPERATOR: ComplianceAnswer},
+    query=ComplianceQuery,
+    problems=(Code.CURSOR_INVALID, Code.REGION_FORBIDDEN),
+)
+async def get_compliance(call: Call[ComplianceQuery, None]) -> BaseModel:
+    """List systems with what was attested of them, and what each rule of the decrees says, its article beside it."""
+    query = call.query
+    view = look(call, query.region)
+    page = await judged_systems(
+        call.services.database, view, cursor=query.cursor, limit=query.limit, system_id=query.system_id
+    )
+    items = tuple(JudgedSystemAnswer.of(each) for each in page.items)
+    return ComplianceAnswer(as_of=view.now, items=items, next_cursor=page.next_cursor)
+
+
+@registry.operation(
+    "POST",
+    "/api/v1/systems/{system_id}/attestations",
+    tag="compliance",
+    region_rule="404 outside the token's region",
+    answers={Role.OPERATOR: JudgedSystemAnswer},
+    body=AttestationBody,
+    status=201,
+    problems=REFUSALS,
+)
+async def attest_fact(call: Call[NoQuery, AttestationBody]) -> BaseModel:
+    """Attest a fact of a system; the last attestation of a fact counts, and all of them are kept."""
+    number = number_of(call.path["system_id"])
+    call.scope = f"system {number} {call.body.fact}"
+    return JudgedSystemAnswer.of(await attest_of(acting(call), number, call.body))
+
+
+# -- the verb, for the API and the operator's page ---------------------------------------------------------------------
+
+
+async def attest_of(who: Acting, system_id: int, body: AttestationBody) -> JudgedSystem:
+    """Attest a fact of a system of the caller's region."""
+    services = who.services
+    try:
+        return await attest(
+            services.database,
+            services.view(who.principal.region),
+            system_id,
+            Claim(body.fact, body.value, body.document.strip(), who.principal.name),
+        )
+    except NoSuchSystem as error:
+        raise ApiProblem(Code.NOT_FOUND, str(error)) from error
+    except FactInvalid as error:
+        raise ApiProblem(Code.INVALID, str(error)) from error
