@@ -177,6 +177,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "findings": ("核查结果", "Findings"),
     "attested_facts": ("已证明事实", "Attested facts"),
     "to_be_attested": ("待证明", "to be attested"),
+    "at_the_latest": ("最迟", "at the latest on"),
     "attest": ("证明事实", "Attest a fact"),
     "fact": ("事实", "Fact"),
     "value": ("内容", "Value"),
