@@ -196,6 +196,8 @@ async def take_step(
         steps = [_taken(each) for each in await transaction.fetch("case_steps", [row["case_id"]])]
         taken = Taken(step, at, local_day(at), person, dict(detail))
         require(steps, taken)
+        if step is CaseStep.ORDER:
+            _require_answered(await transaction.fetchval("dispute_open_of_site", row["site_id"]))
         if step is CaseStep.RECTIFY:
             _require_connected(await transaction.fetchval("case_connected_since", row["site_id"]), at)
         await transaction.execute(
@@ -209,6 +211,13 @@ async def take_step(
             json.dumps(dict(detail), ensure_ascii=False),
         )
     return standing([*steps, taken], taken.on)
+
+
+def _require_answered(dispute: int | None) -> None:
+    if dispute is not None:
+        raise StepRefused(
+            f"nothing is ordered before dispute {dispute} about a source of the site is answered"
+        )
 
 
 def _require_connected(since: datetime | None, at: datetime) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from catalog.disputes import Dispute
 from catalog.histories import FOREVER, SourceHistory
 from catalog.jurisdictions import Jurisdiction
 from catalog.model.connectivity import State
@@ -21,7 +22,10 @@ from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds
 from catalog.signing import Document, SignatureInvalid
 
 KIND: Final = "muster evidence sheet"
-FORM: Final = 1
+FORM: Final = 2
+"""Of the sheets that are made; those of form 1, which know no disputes, are read as well."""
+
+_READ: Final = (1, FORM)
 
 EVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -41,7 +45,11 @@ class Made:
 
 
 def evidence_sheet(
-    history: SourceHistory, period: Period, jurisdiction: Jurisdiction, made: Made
+    history: SourceHistory,
+    period: Period,
+    jurisdiction: Jurisdiction,
+    made: Made,
+    disputes: Sequence[Dispute] = (),
 ) -> Document:
     """Return the sheet of a source: text, whole numbers and lists alone, as a signature needs it.
 
@@ -50,6 +58,7 @@ def evidence_sheet(
         period: what the sheet is about; facts are told from the source's birth on, for the state rests on them.
         jurisdiction: whose catalog.
         made: when, of which days and by what.
+        disputes: what the unit objects to of these days.
     """
     facts = [fact for fact in history.facts if fact.at < period.end]
     laid = history.laid(period.end)
@@ -103,6 +112,7 @@ def evidence_sheet(
         "milliseconds": milliseconds_of(
             account(history.duties, history.existed, history.states, laid, period, made.rules)
         ),
+        "disputes": [_dispute(each) for each in disputes],
     }
 
 
@@ -133,7 +143,7 @@ def check(document: Document) -> Checked:
     sheet: Any = document
     if sheet.get("kind") != KIND:
         raise SignatureInvalid("signed, but no evidence sheet")
-    if sheet.get("form") != FORM:
+    if sheet.get("form") not in _READ:
         raise SignatureInvalid(f"an evidence sheet of form {sheet.get('form')!r}: a newer Muster reads it")
     try:
         period = _period(sheet["period"])
@@ -196,6 +206,27 @@ def _laid(
         for start, end, reason, is_retroactive in sorted(parts)
         if start < end
     ]
+
+
+def _dispute(dispute: Dispute) -> dict[str, object]:
+    objection, answer = dispute.objection, dispute.answer
+    return {
+        "number": dispute.dispute_id,
+        "first": objection.first.isoformat(),
+        "last": objection.last.isoformat(),
+        "by": objection.raised_by,
+        "text": objection.text,
+        "document": objection.document,
+        "raised_at": instant_text(dispute.raised_at),
+        "answer": None
+        if answer is None
+        else {
+            "upheld": answer.is_upheld,
+            "text": answer.text,
+            "at": instant_text(answer.answered_at),
+            "by": answer.answered_by,
+        },
+    }
 
 
 def _fact(fact: Fact) -> dict[str, object]:

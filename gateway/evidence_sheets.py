@@ -3,6 +3,7 @@
 from datetime import date
 
 from catalog.database import Database
+from catalog.disputes import MOST, Asked, list_disputes
 from catalog.evidence_sheet import Made, evidence_sheet
 from catalog.histories import Histories
 from catalog.rate_report import local_period
@@ -29,5 +30,6 @@ async def signed_sheet(
     district = found[0].district
     watermark = await database.fetchval("history_watermark", district, district)
     made = Made(view.now, *days, watermark, muster_version(), counting_rules(config))
-    document = evidence_sheet(found[0], period, jurisdiction_of(config), made)
+    disputes = await list_disputes(database, view, Asked(source_id=source_id, days=days), limit=MOST)
+    document = evidence_sheet(found[0], period, jurisdiction_of(config), made, disputes.items)
     return open_signing_key(config).sign(document)

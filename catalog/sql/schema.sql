@@ -772,6 +772,32 @@ COMMENT ON TABLE case_step IS 'What people did to a case, in order; the table of
 COMMENT ON COLUMN case_step.on_day IS 'The local day of at: deadlines are local days.';
 COMMENT ON COLUMN case_step.person IS 'Who entered it; whose act it is stands in detail (organ, by).';
 
+CREATE TABLE dispute (
+  dispute_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  source_id     bigint NOT NULL REFERENCES source,
+  first_day     date NOT NULL,
+  last_day      date NOT NULL CHECK (last_day >= first_day),
+  raised_by     text NOT NULL CHECK (raised_by <> ''),
+  text          text NOT NULL CHECK (text <> ''),
+  document      text NOT NULL,
+  raised_at     timestamptz NOT NULL,
+  entered_by    text NOT NULL CHECK (entered_by <> '')
+);
+CREATE INDEX dispute_by_source ON dispute (source_id, dispute_id);
+COMMENT ON TABLE dispute IS 'What a unit objects to of a source''s status in a period. It stands on every evidence sheet that holds one of the days.';
+COMMENT ON COLUMN dispute.raised_by IS 'Whose objection it is: the unit.';
+COMMENT ON COLUMN dispute.entered_by IS 'Who entered it.';
+
+CREATE TABLE dispute_answer (
+  dispute_id    bigint PRIMARY KEY REFERENCES dispute,
+  is_upheld     boolean NOT NULL,
+  text          text NOT NULL CHECK (text <> ''),
+  answered_at   timestamptz NOT NULL,
+  answered_by   text NOT NULL CHECK (answered_by <> '')
+);
+COMMENT ON TABLE dispute_answer IS 'What was answered; once. Before it nothing is ordered about the source''s site.';
+COMMENT ON COLUMN dispute_answer.is_upheld IS 'Whether the objection was found right. What follows from that is entered where it belongs, e.g. as a suspension.';
+
 CREATE TABLE attestation (
   attestation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   system_id     bigint NOT NULL REFERENCES system,
@@ -913,6 +939,8 @@ CREATE TRIGGER connectivity_interval_append_only BEFORE UPDATE OR DELETE OR TRUN
 CREATE TRIGGER device_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON device_event EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER compliance_case_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON compliance_case EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER case_step_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON case_step EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER dispute_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON dispute EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER dispute_answer_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON dispute_answer EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER attestation_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON attestation EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER suspension_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER suspension_act_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON suspension_act EXECUTE FUNCTION refuse_change();

@@ -4,13 +4,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from catalog.database import Database
+from catalog.disputes import Asked, Objection, answer_dispute, list_disputes, raise_dispute
 from catalog.evidence_sheet import Checked, check
 from catalog.reading import LOCAL
 from catalog.signing import LARGEST, Verified, fingerprint, verify
-from gateway.cli.command import ConfigOption, ExitCode, Language, console, run, say, told
-from gateway.cli.proof import FirstOption, LastOption, days, difference_table, settings_view
+from gateway.cli.command import (
+    ConfigOption,
+    ExitCode,
+    Language,
+    PersonOption,
+    console,
+    person_or_login,
+    run,
+    say,
+    told,
+)
+from gateway.cli.proof import FirstOption, LastOption, day_of, days, difference_table, settings_view
 from gateway.config import Config
 from gateway.console.evidence_page import evidence_page
 from gateway.evidence_sheets import signed_sheet
@@ -97,6 +109,76 @@ def print_sheet(
         say(f"{output}: written")
 
     told(work)
+
+
+@evidence.command("dispute")
+def dispute(
+    source: Annotated[int, typer.Argument(help="Number of the source.")],
+    by: Annotated[str, typer.Option("--by", help="The unit that objects.")],
+    text: Annotated[str, typer.Option("--text", help="What it objects to.")],
+    first: Annotated[str, typer.Option("--first", help="First local day, 2026-11-01.")],
+    last: Annotated[str, typer.Option("--last", help="Last local day, itself included.")],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Enter a unit's objection: it stands on every sheet of these days, and nothing is ordered before its answer."""
+
+    async def work(database: Database, settings: Config) -> None:
+        objection = Objection(day_of(first, "--first"), day_of(last, "--last"), by, text)
+        view = settings_view(settings, "")
+        found = await raise_dispute(database, view, source, objection, person=person_or_login(person))
+        say(f"dispute {found.dispute_id} about source {source} is entered; somebody else answers it")
+
+    run(config, work)
+
+
+@evidence.command("answer")
+def answer(
+    number: Annotated[int, typer.Argument(help="Number of the dispute.")],
+    text: Annotated[str, typer.Option("--text", help="The answer.")],
+    upheld: Annotated[bool, typer.Option("--upheld/--rejected", help="Whether the objection is right.")],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Answer an objection, once; whoever entered it does not."""
+
+    async def work(database: Database, settings: Config) -> None:
+        view, who = settings_view(settings, ""), person_or_login(person)
+        await answer_dispute(database, view, number, is_upheld=upheld, text=text, person=who)
+        say(f"dispute {number} is answered: {'upheld' if upheld else 'rejected'}")
+
+    run(config, work)
+
+
+@evidence.command("disputes")
+def disputes(
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that are not answered.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """What units object to, the newest first."""
+
+    async def work(database: Database, settings: Config) -> None:
+        table = Table("#", "source", "unit", "days", "objection", "answer", box=None)
+        cursor: str | None = None
+        while True:
+            page = await list_disputes(
+                database, settings_view(settings, ""), Asked(open_only=open_only), cursor=cursor
+            )
+            for each in page.items:
+                settled = each.answer
+                told_answer = "–" if settled is None else settled.text
+                verdict = "" if settled is None else "upheld: " if settled.is_upheld else "rejected: "
+                days_told = f"{each.objection.first} to {each.objection.last}"
+                table.add_row(
+                    *(str(each.dispute_id), str(each.source_id), each.unit, days_told),
+                    *(f"{each.objection.raised_by}: {each.objection.text}", f"{verdict}{told_answer}"),
+                )
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        console().print(table)
+
+    run(config, work)
 
 
 def verified_file(file: Path, key: Path | None) -> Verified:

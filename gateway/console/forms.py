@@ -14,12 +14,13 @@ from catalog.model.network import NetworkRefused
 from catalog.model.secret import Secret
 from catalog.model.sighting_states import DecisionRefused
 from catalog.reading import LOCAL
-from gateway.api import case_acts, compliance_acts, gb_acts, suspension_acts, verbs
+from gateway.api import case_acts, compliance_acts, dispute_acts, gb_acts, suspension_acts, verbs
 from gateway.api.acting import roll_answer
 from gateway.api.bodies import NetworkBody
 from gateway.api.case_schemas import CaseStepBody
 from gateway.api.compliance_schemas import AttestationBody
 from gateway.api.dispatch import SCOPE, SERVICES, problem_of_catalog
+from gateway.api.dispute_schemas import DisputeAnswerBody, DisputeBody
 from gateway.api.gb_schemas import GbDeviceBody, GbDeviceChangeBody
 from gateway.api.problem import KINDS, ApiProblem, Code, invalid
 from gateway.api.reads import number_of
@@ -294,6 +295,18 @@ async def _attest(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.attest', language)}: {said}")
 
 
+async def _dispute(acting: Acting, form: Form, language: str) -> Notice:
+    body = _body(DisputeBody, form, ("first", "last", "raised_by", "text", "document"))
+    found = await dispute_acts.object_to(acting, form.number("source_id"), body)
+    return Notice(is_good=True, text=f"{text('done.dispute', language)}: {found.dispute_id}")
+
+
+async def _answer_dispute(acting: Acting, form: Form, language: str) -> Notice:
+    body = _body(DisputeAnswerBody, form, ("upheld", "text"))
+    found = await dispute_acts.settle(acting, form.number("dispute_id"), body)
+    return Notice(is_good=True, text=f"{text('done.answer_dispute', language)}: {found.dispute_id}")
+
+
 Verb = Callable[[Acting, Form, str], Awaitable[Notice]]
 
 VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
@@ -305,6 +318,8 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
     "attest": (_attest, "/compliance"),
+    "dispute": (_dispute, "/sources/{source_id}"),
+    "answer_dispute": (_answer_dispute, "/cases"),
     "open_case": (_open_case, "/cases"),
     "carry_case_on": (_carry_case_on, "/cases"),
     "request_suspension": (_request_suspension, "/suspensions"),

@@ -169,6 +169,22 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "field.items": ("整改事项", "What is to be corrected"),
     "field.document": ("文号", "Number of the document"),
     "suspensions": ("停用窗口", "Suspensions"),
+    "disputes": ("异议", "Disputes"),
+    "disputes_open": ("未答复的异议", "Disputes that are not answered"),
+    "disputes_help": (
+        "异议附于含该日期的证据单；未答复前，不得就该场所责令改正。提出登记人不得自行答复。",
+        "An objection stands on every evidence sheet of its days. Before it is answered nothing is ordered about the "
+        "site; whoever entered it does not answer it.",
+    ),
+    "raise_dispute": ("登记异议", "Enter an objection"),
+    "dispute_by": ("提出单位", "Unit that objects"),
+    "dispute_text": ("异议内容", "What is objected to"),
+    "dispute_answer": ("答复", "Answer"),
+    "dispute.open": ("未答复", "not answered"),
+    "dispute.upheld": ("成立", "upheld"),
+    "dispute.rejected": ("不成立", "rejected"),
+    "done.dispute": ("已登记异议", "The objection was entered"),
+    "done.answer_dispute": ("已答复异议", "The objection was answered"),
     "compliance": ("合规核查", "Compliance"),
     "compliance_help": (
         "各系统按适用规定逐条核查，依据为登记人员证明的事实；未证明的事项为待证明，不视为违反。",

@@ -19,6 +19,7 @@ from gateway.api import (
     case_reads,
     compliance_acts,
     discovery_acts,
+    dispute_acts,
     gb_acts,
     onvif_acts,
     reads,
@@ -67,6 +68,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         gb_acts.registry,
         suspension_acts.registry,
         compliance_acts.registry,
+        dispute_acts.registry,
     )
     for operation in registry.operations
 }
@@ -107,7 +109,15 @@ PAGES: Final = (
     Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
     Page("/reports", "reports.html", "stored_reports", {"page": ("list_stored_reports", {})}, "page"),
     Page(
-        "/cases", "cases.html", "cases", {"page": ("get_cases", {}), "found": ("list_candidates", {})}, "page"
+        "/cases",
+        "cases.html",
+        "cases",
+        {
+            "page": ("get_cases", {}),
+            "found": ("list_candidates", {}),
+            "disputes": ("get_disputes", {"open": "true"}),
+        },
+        "page",
     ),
     Page("/compliance", "compliance.html", "compliance", {"page": ("get_compliance", {})}, "page"),
     Page("/suspensions", "suspensions.html", "suspensions", {"page": ("list_windows", {})}, "page"),
@@ -116,7 +126,12 @@ PAGES: Final = (
         "/sources/{source_id}",
         "source.html",
         "source",
-        {"detail": ("get_source", {}), "history": ("get_history", {}), "onvif": ("get_onvif", {})},
+        {
+            "detail": ("get_source", {}),
+            "history": ("get_history", {}),
+            "onvif": ("get_onvif", {}),
+            "disputes": ("get_source_disputes", {}),
+        },
         "history",
     ),
     Page(

@@ -45,6 +45,8 @@ BODIES: dict[str, Any] = {
         "source_id": 1,
     },
     "begin_case": {"site_id": 1},
+    "dispute_status": {"first": "2026-11-01", "last": "2026-11-02", "raised_by": "u", "text": "t"},
+    "answer_objection": {"upheld": True, "text": "t"},
     "attest_fact": {"fact": "sign_posted", "value": "yes", "document": "d"},
     "carry_case_on": {"step": "withdraw", "detail": {"text": "no"}},
     "act_on_suspension": {"act": "withdraw", "text": "no"},
@@ -65,6 +67,7 @@ async def call(api: Api, operation: Operation, role: str) -> tuple[int, str]:
     for name, value in {
         "source_id": "1",
         "system_id": "999",
+        "dispute_id": "999",
         "suspension_id": "1",
         "sighting_id": "1",
         "network_id": "1",
