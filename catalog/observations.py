@@ -17,6 +17,7 @@ from catalog.database import Database, Transaction
 from catalog.errors import CatalogError
 from catalog.model.connectivity import Connectivity, DegradeReason, State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason
+from catalog.model.incident import Incident
 
 FLUSH_TIMEOUT: Final = 30.0
 """Seconds for one batch of a storm: 5,000 changes take about one."""
@@ -213,6 +214,20 @@ class Observations:
                 break
         applied = {row["seq"] for row in rows}
         return [change for change in changes if change.seq not in applied]
+
+    async def note_incident(self, incident: Incident) -> None:
+        """Keep what was decided about sources that went silent together; harmless when repeated."""
+        await self._database.execute(
+            "note_incident",
+            self._gateway_id,
+            incident.name,
+            incident.silent_from,
+            incident.suspected_at,
+            incident.decided_at,
+            incident.fault.value,
+            incident.basis.value,
+            incident.silent,
+        )
 
     async def add_outage(self, reason: UnknownReason, start: datetime, end: datetime) -> None:
         """Lay a closed unknown interval over all sources of this gateway."""

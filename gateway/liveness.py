@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from catalog.model.display import UnknownReason
+from catalog.model.incident import Basis, Fault
 from gateway.common_cause import CommonCause
-from gateway.verdict import BecameKnown, BecameUnknown, Lost, SelfTest, Verdict
+from gateway.verdict import BecameKnown, BecameUnknown, Decided, Lost, SelfTest, Verdict
 from gateway.watch import LivenessRules, Watch
 
 __all__ = ["BecameKnown", "BecameUnknown", "Liveness", "LivenessRules", "Lost", "SelfTest", "Verdict"]
@@ -40,6 +41,7 @@ class Liveness:
         self._to_sample: list[int] = []
         "Those not looked at yet in the present round."
         self._causes = CommonCause(rules)
+        self._decided: list[Decided] = []
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -232,10 +234,10 @@ class Liveness:
         verdicts += self._without_samples(now)
         suspicion = self._causes.open
         if suspicion is not None and now - suspicion.opened >= self._rules.common_cause_limit:
-            verdicts += self.conclude(SelfTest.NOT_OURS, now)
+            verdicts += self.conclude(SelfTest.NOT_OURS, now, Basis.TIME_LIMIT)
         return verdicts
 
-    def conclude(self, result: SelfTest, now: float) -> list[Verdict]:
+    def conclude(self, result: SelfTest, now: float, basis: Basis = Basis.SELF_TEST) -> list[Verdict]:
         """Close the open suspicion with the self-test's result.
 
         Not our fault: the silent ones are offline, back-dated, as one incident. Ours: they stay unknown as
@@ -254,9 +256,19 @@ class Liveness:
             else:
                 verdicts.append(self._known(source_id, watch, now, void=True))
                 verdicts.append(self._lost(source_id, watch, suspicion.incident))
+        if verdicts:
+            fault = Fault.OURS if result is SelfTest.OURS else Fault.NOT_OURS
+            silent = sum(isinstance(each, Lost | BecameUnknown) for each in verdicts)
+            times = (suspicion.base, suspicion.opened, now)
+            self._decided.append(Decided(suspicion.incident, *times, fault, basis, silent))
         if result is SelfTest.OURS:
             self.own_network(False, now)
         return verdicts
+
+    def take_decided(self) -> list[Decided]:
+        """Return the suspicions that were closed since the last call."""
+        decided, self._decided = self._decided, []
+        return decided
 
     def _is_ripe(self, watch: Watch, now: float) -> bool:
         if not watch.connected or watch.down or watch.unknown is not None:

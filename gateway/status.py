@@ -13,6 +13,7 @@ from typing import Final
 
 from catalog.model.connectivity import DegradeReason, Evidence, EvidenceKind, State
 from catalog.model.display import Displayed, Lifecycle, SuspendedReason, UnknownReason
+from catalog.model.incident import Incident
 from catalog.observations import Contact, Observations, StatusChange, StoredStatus
 from gateway.clock import Clock
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, Lost, SelfTest, Verdict
@@ -266,6 +267,7 @@ class StatusService:
     def conclude(self, result: SelfTest) -> None:
         """Take in the self-test's answer to an open suspicion."""
         self._apply(self._liveness.conclude(result, self._clock.monotonic()))
+        self._note_decided()
 
     @property
     def suspects_common_cause(self) -> bool:
@@ -278,11 +280,26 @@ class StatusService:
         """Let missing evidence speak; called once a second."""
         now = self._clock.monotonic()
         self._apply(self._liveness.judge(now))
+        self._note_decided()
         if now - self._flapping_checked >= 60:
             self._flapping_checked = now
             for tracked in self._tracked.values():
                 if tracked.flapping:
                     self._mark_flapping(tracked, now)
+
+    def _note_decided(self) -> None:
+        for decided in self._liveness.take_decided():
+            self._journal.note_incident(
+                Incident(
+                    name=f"{self._epoch}-{decided.incident}",
+                    silent_from=self._time.at(decided.silent_from),
+                    suspected_at=self._time.at(decided.suspected),
+                    decided_at=self._time.at(decided.decided),
+                    fault=decided.fault,
+                    basis=decided.basis,
+                    silent=decided.silent,
+                )
+            )
 
     def _apply(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:

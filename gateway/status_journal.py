@@ -10,6 +10,7 @@ from typing import Final
 
 from catalog.errors import ConstraintViolated, DatabaseAway, QueryFailed, TransactionConflict
 from catalog.model.display import UnknownReason
+from catalog.model.incident import Incident
 from catalog.observations import Contact, Observations, StatusChange
 from gateway.clock import Clock
 from gateway.steady_time import SteadyTime
@@ -23,6 +24,9 @@ PENDING_LIMIT: Final = 200_000
 """Changes that wait for a database that is away; beyond it the oldest are dropped, counted and logged.
 
 The time itself is never wrong by that: the whole outage is an unknown interval."""
+
+INCIDENTS_LIMIT: Final = 1_000
+"""Incidents that wait: one an hour for six weeks."""
 
 Acknowledge = Callable[[Sequence[StatusChange], Sequence[Contact]], None]
 
@@ -48,6 +52,7 @@ class StatusJournal:
         self._limit = limit
         self._pending: deque[StatusChange] = deque()
         self._contacts: dict[int, Contact] = {}
+        self._incidents: deque[Incident] = deque(maxlen=INCIDENTS_LIMIT)
         self._stored_at = clock.monotonic()
         self._away_since: float | None = None
         self.dropped = 0
@@ -74,6 +79,10 @@ class StatusJournal:
                     extra={"action": "status_dropped"},
                 )
 
+    def note_incident(self, incident: Incident) -> None:
+        """Have an incident stored; of too many that wait the oldest is dropped."""
+        self._incidents.append(incident)
+
     def note(self, contact: Contact) -> None:
         """Have the newest contact of a source stored; an older one that waits is replaced."""
         self._contacts[contact.source_id] = contact
@@ -93,7 +102,10 @@ class StatusJournal:
             WriterReplaced: another start of this gateway owns the status; stop.
         """
         is_due = (
-            self._pending or self._contacts or self._clock.monotonic() - self._stored_at >= self._heartbeat
+            self._pending
+            or self._contacts
+            or self._incidents
+            or self._clock.monotonic() - self._stored_at >= self._heartbeat
         )
         if not is_due and self._away_since is None:
             return
@@ -106,7 +118,10 @@ class StatusJournal:
                 self._take_out(batch, contacts)
                 acknowledge(stored, contacts)
                 if not self._pending and not self._contacts:
-                    return
+                    break
+            while self._incidents:
+                await self._observations.note_incident(self._incidents[0])
+                self._incidents.popleft()
         except DatabaseAway as error:
             if self._away_since is None:
                 self._away_since = self._stored_at

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from catalog.model.display import UnknownReason
+from catalog.model.incident import Basis, Fault
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,19 @@ class BecameKnown:
 
 
 Verdict = Lost | BecameUnknown | BecameKnown
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A suspicion that many sources share a cause, closed."""
+
+    incident: str
+    silent_from: float
+    suspected: float
+    decided: float
+    fault: Fault
+    basis: Basis
+    silent: int
 
 
 class SelfTest(Enum):

@@ -78,6 +78,15 @@ UPDATE connectivity c
    SET obstacle = t.obstacle, seen_at = coalesce(c.seen_at, t.seen_at)
   FROM t WHERE c.source_id = t.source_id;
 
+-- name: note_incident
+-- Keep what was decided about sources that went silent together; decided again, it is the same incident.
+-- $1 gateway, $2 name, $3 silent from, $4 suspected, $5 decided, $6 fault, $7 basis, $8 how many were silent
+INSERT INTO incident AS i (gateway_id, name, silent_from, suspected_at, decided_at, fault, basis, silent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (gateway_id, name) DO UPDATE
+   SET silent_from = least(i.silent_from, excluded.silent_from), decided_at = excluded.decided_at,
+       fault = excluded.fault, basis = excluded.basis, silent = greatest(i.silent, excluded.silent);
+
 -- name: advance_observed_until
 -- Say that the gateway could see until now. Returns no row when a newer epoch took over.
 -- $1: text, gateway id; $2: bigint, epoch; $3: timestamptz

@@ -319,11 +319,30 @@ CREATE TABLE evidence (
   PRIMARY KEY (source_id, seq)
 );
 CREATE INDEX evidence_by_seq ON evidence (seq);
+CREATE INDEX evidence_by_incident ON evidence (gateway_id, (detail ->> 'incident')) WHERE detail ? 'incident';
 COMMENT ON TABLE evidence IS 'Every fact that opens or closes an interval, appended in the transaction that changes the state. Never updated.';
 COMMENT ON COLUMN evidence.seq IS 'Order of the gateway: epoch * 2^32 + counter. Also the id of the live event.';
 COMMENT ON COLUMN evidence.at IS 'The instant the fact holds from (for lost: last positive evidence plus one interval).';
 COMMENT ON COLUMN evidence.received_at IS 'When the gateway took it in.';
 COMMENT ON COLUMN evidence.reason IS 'Cause in one stable word, e.g. unreachable, no_media, restart_grace.';
+
+CREATE TABLE incident (
+  gateway_id    text NOT NULL REFERENCES gateway,
+  name          text NOT NULL CHECK (name <> ''),
+  silent_from   timestamptz NOT NULL,
+  suspected_at  timestamptz NOT NULL,
+  decided_at    timestamptz NOT NULL,
+  fault         text NOT NULL CHECK (fault IN ('ours', 'not_ours')),
+  basis         text NOT NULL CHECK (basis IN ('self_test', 'time_limit')),
+  silent        int NOT NULL CHECK (silent > 0),
+  PRIMARY KEY (gateway_id, name)
+);
+CREATE INDEX incident_by_time ON incident (silent_from);
+COMMENT ON TABLE incident IS 'Many sources of a gateway went silent together, and whose fault it was (status model 4.7, E3).';
+COMMENT ON COLUMN incident.silent_from IS 'Around this instant they went silent.';
+COMMENT ON COLUMN incident.fault IS 'ours: they stayed unknown. not_ours: they were lost, each with evidence that names the incident.';
+COMMENT ON COLUMN incident.basis IS 'Whether the self-test said so, or did not answer in time.';
+COMMENT ON COLUMN incident.silent IS 'Sources that were silent when it was decided.';
 
 CREATE TABLE site_rollup (
   site_id       bigint PRIMARY KEY REFERENCES site,

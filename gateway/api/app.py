@@ -23,6 +23,7 @@ from gateway.api import (
     event_stream,
     gb_acts,
     health,
+    incident_reads,
     onvif_acts,
     public_catalog,
     reads,
@@ -49,6 +50,7 @@ OPERATIONS: Final[Sequence[Operation]] = tuple(
     for registry in (
         reads.registry,
         report_reads.registry,
+        incident_reads.registry,
         stored_reports.registry,
         case_reads.registry,
         case_acts.registry,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from catalog.database import Database
 from catalog.day_closing import kept_days
+from catalog.incidents import list_incidents
 from catalog.rate_report import By, local_period, rate_report
 from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Page, Region
 from catalog.reports import Reports, View
@@ -158,6 +159,34 @@ def rates(
                     return Page((*answer.items, answer.all.model_copy(update={"key": _ALL[language]})), None)
 
                 await _write_file(_sheet("rates", RATES, RateAnswer, language), form, output, read)
+
+    run(config, work)
+
+
+@report.command("incidents")
+def incidents(
+    region: RegionOption = "",
+    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="So many at most.")] = 50,
+    config: ConfigOption = None,
+) -> None:
+    """Sources that went silent together, the self-test's verdict, and what became of them; the newest first."""
+
+    async def work(database: Database, settings: Config) -> None:
+        page = await list_incidents(database, settings_view(settings, region), limit=most)
+        table = Table(
+            "incident", "silent from", "decided", "fault", "silent", "lost", "sites", "back", box=None
+        )
+        for row in page.items:
+            found = row.incident
+            times = (
+                f"{at.astimezone(LOCAL):%Y-%m-%d %H:%M:%S}" for at in (found.silent_from, found.decided_at)
+            )
+            fault = f"{found.fault} ({found.basis})"
+            table.add_row(
+                *(f"{row.gateway_id} {found.name}", *times, fault),
+                *(str(found.silent), str(row.lost), str(row.sites), str(row.back)),
+            )
+        console().print(table)
 
     run(config, work)
 

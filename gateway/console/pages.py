@@ -21,6 +21,7 @@ from gateway.api import (
     discovery_acts,
     dispute_acts,
     gb_acts,
+    incident_reads,
     onvif_acts,
     reads,
     report_reads,
@@ -59,6 +60,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     for registry in (
         reads.registry,
         report_reads.registry,
+        incident_reads.registry,
         case_reads.registry,
         case_acts.registry,
         stored_reports.registry,
@@ -105,7 +107,13 @@ PAGES: Final = (
     Page(
         "/never-connected", "never.html", "never_connected", {"page": ("report_never_connected", {})}, "page"
     ),
-    Page("/offline", "offline.html", "offline", {"page": ("report_offline", {})}, "page"),
+    Page(
+        "/offline",
+        "offline.html",
+        "offline",
+        {"page": ("report_offline", {}), "incidents": ("get_incidents", {"limit": "20"})},
+        "page",
+    ),
     Page("/rates", "rates.html", "rates", {"page": ("report_rates", {})}, "page"),
     Page("/reports", "reports.html", "stored_reports", {"page": ("list_stored_reports", {})}, "page"),
     Page(

@@ -8,10 +8,14 @@ import pytest
 
 from catalog.database import Database
 from catalog.errors import DatabaseAway
+from catalog.incidents import list_incidents
 from catalog.model.connectivity import Connectivity, DegradeReason, State
 from catalog.model.display import Displayed, UnknownReason
+from catalog.model.incident import Basis, Fault, Incident
 from catalog.observations import Contact, Observations, StatusChange, WriterReplaced
-from gateway.liveness import Liveness, LivenessRules
+from catalog.reading import Region
+from catalog.reports import View
+from gateway.liveness import Liveness, LivenessRules, SelfTest
 from gateway.status import FlappingRule, StatusService
 from gateway.status_journal import StatusJournal
 from gateway.steady_time import SteadyTime
@@ -539,6 +543,74 @@ async def test_unknown_of_a_suspected_common_cause_is_closed_without_trace_when_
     assert {view.since for view in bench.service.views} == {NOW + timedelta(seconds=61)}
     assert await overlays(database) == []
     assert await rollups_differ_from_a_recount(database) == []
+
+
+@pytest.mark.parametrize("result", list(SelfTest))
+async def test_an_incident_is_kept_with_its_verdict_and_what_became_of_its_sources(
+    database: Database, result: SelfTest
+) -> None:
+    seeded = await seed_roll(database, count=30)
+    await seed_roll(database, count=2, district=ELSEWHERE)
+    bench = await begin(database)
+    await bench.connect(*seeded.source_ids)
+    silent, there = seeded.source_ids[:24], seeded.source_ids[24:]
+    for _ in range(3):
+        bench.clock.advance(60)
+        for source in silent:
+            bench.service.missed(source, at=bench.clock.monotonic(), cause="unreachable")
+        for source in there:
+            bench.service.alive(source, at=bench.clock.monotonic())
+    bench.service.judge()
+    bench.service.conclude(result)
+    await bench.service.flush()
+    bench.clock.advance(60)
+    for source in silent[:3]:
+        bench.service.alive(source, at=bench.clock.monotonic())
+    await bench.service.flush()
+
+    view = View(bench.clock.now())
+    [row] = (await list_incidents(database, view)).items
+    [elsewhere] = (await list_incidents(database, View(view.now, Region(ELSEWHERE)))).items
+
+    is_ours = result is SelfTest.OURS
+    assert (row.incident.name, row.incident.silent) == ("2-incident-1", 24)
+    assert row.incident.fault is (Fault.OURS if is_ours else Fault.NOT_OURS)
+    assert row.incident.basis is Basis.SELF_TEST
+    assert row.incident.decided_at - row.incident.silent_from == timedelta(seconds=180)
+    assert (row.lost, row.back, row.sites, row.districts) == (
+        (0, 0, 0, ()) if is_ours else (24, 3, 2, ("320299",))
+    )
+    assert (row.last_back is None) == is_ours
+    assert (elsewhere.lost, elsewhere.districts) == (0, ())
+
+
+async def test_an_incident_waits_for_a_database_that_is_away(database: Database) -> None:
+    incident = Incident("1-incident-1", NOW, NOW, NOW, Fault.OURS, Basis.SELF_TEST, 20)
+    await seed_roll(database, count=2)
+    bench = await begin(database)
+    journal = StatusJournal(AwayOnce(database, GATEWAY), bench.clock, heartbeat=15.0)
+    journal.note_incident(incident)
+    steady = SteadyTime(bench.clock)
+
+    await journal.flush(steady, lambda *_: None)
+    assert (await list_incidents(database, View(NOW))).items == ()
+    await journal.flush(steady, lambda *_: None)
+    assert [row.incident for row in (await list_incidents(database, View(NOW))).items] == [incident]
+
+
+class AwayOnce(Observations):
+    """An observer whose database is away at the first incident."""
+
+    was_away = False
+
+    async def note_incident(self, incident: Incident) -> None:
+        if not self.was_away:
+            self.was_away = True
+            raise DatabaseAway("away")
+        await super().note_incident(incident)
+
+    async def write(self, *_: object, **__: object) -> None:
+        """Nothing else is stored here."""
 
 
 def change_of(source_id: int, seq: int, unknown: UnknownReason | None) -> StatusChange:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.model.display import UnknownReason
+from catalog.model.incident import Basis, Fault
 from gateway.liveness import BecameKnown, BecameUnknown, Liveness, LivenessRules, Lost, SelfTest, Verdict
 
 RULES = LivenessRules()
@@ -159,6 +160,14 @@ def test_e3_a_third_of_200_silent_together_is_suspected_and_then_offline_back_da
     assert {verdict.incident for verdict in lost} == {"incident-1"}
     assert all(v.from_ == pytest.approx(v.source_id * 100 / 70 + 60) for v in lost)
     assert all(v.void for v in concluded if isinstance(v, BecameKnown))
+    [decided] = liveness.take_decided()
+    assert (decided.incident, decided.fault, decided.basis) == (
+        "incident-1",
+        Fault.NOT_OURS,
+        Basis.SELF_TEST,
+    )
+    assert (decided.decided, decided.silent) == (295.0, 70)
+    assert liveness.take_decided() == []
 
 
 def test_e3_one_power_cut_is_one_incident_however_quickly_each_self_test_decides() -> None:
@@ -260,6 +269,10 @@ def test_e3_when_it_is_us_they_stay_unknown_until_our_network_is_back() -> None:
     lost = [v for v in liveness.conclude(SelfTest.NOT_OURS, 5181.0) if isinstance(v, Lost)]
 
     assert {v.reason for v in ours if isinstance(v, BecameUnknown)} == {UnknownReason.OWN_NETWORK_DOWN}
+    assert [(each.fault, each.silent) for each in liveness.take_decided()] == [
+        (Fault.OURS, 40),
+        (Fault.NOT_OURS, 36),
+    ]
     assert ids(away, Lost) == []
     assert back == [BecameKnown(3, 5001.0)]
     assert {verdict.source_id for verdict in lost} == set(range(4, 40))
@@ -273,6 +286,7 @@ def test_a_suspicion_that_nobody_decides_is_dropped_after_five_minutes() -> None
 
     assert len(ids(liveness.judge(480.0), Lost)) == 40
     assert not liveness.suspects_common_cause
+    assert [each.basis for each in liveness.take_decided()] == [Basis.TIME_LIMIT]
 
 
 def test_nineteen_of_a_thousand_are_no_common_cause() -> None:
