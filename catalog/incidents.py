@@ -7,7 +7,8 @@ import asyncpg
 
 from catalog.database import Database
 from catalog.model.incident import Basis, Fault, Incident
-from catalog.reading import Page, cursor_instant, decode_cursor, encode_cursor
+from catalog.model.period import Period
+from catalog.reading import Page, Region, cursor_instant, decode_cursor, encode_cursor
 from catalog.reports import View
 
 
@@ -45,6 +46,31 @@ async def list_incidents(
     if len(rows) > limit:
         more = encode_cursor(shown[-1]["silent_from"].isoformat(), shown[-1]["name"])
     return Page(tuple(_row(row) for row in shown), more)
+
+
+async def incidents_of(database: Database, view: View, period: Period) -> tuple[IncidentRow, ...]:
+    """Return the incidents that began in a period, as its end tells of them, the oldest first.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    region = view.region
+    rows = await database.fetch("incidents_of_period", region.first, region.last, period.start, period.end)
+    return tuple(_row(row) for row in rows)
+
+
+async def quarantined(database: Database, region: Region) -> tuple[int, int] | None:
+    """Return how many devices wait for a person: seen ones, and ones that tried to register.
+
+    They lie in no district: None for a part of the installation.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    if region.prefix:
+        return None
+    [row] = await database.fetch("quarantined")
+    return row["sightings"], row["registrations"]
 
 
 def _row(row: asyncpg.Record) -> IncidentRow:

@@ -13,6 +13,7 @@ from typing import Final
 
 from catalog.database import Database
 from catalog.histories import Histories, SourceHistory
+from catalog.incidents import IncidentRow, incidents_of
 from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason, days_overdue
 from catalog.model.history import Span
@@ -24,6 +25,10 @@ from catalog.reports import View
 
 TOLD_BY: Final = (By.DISTRICT, By.CLASS, By.UNIT)
 """What there are rates by."""
+
+REMOVAL_SUSPECTED_AFTER: Final = timedelta(days=10)
+"""Offline for so long at the end of a period, seen and in no window, a source may have been removed; a design decision
+after the days by which a removal is reported before (WX-17)."""
 
 MOST_SOURCES: Final = 100_000
 """Sources of one report."""
@@ -57,6 +62,16 @@ class WasOffline:
 
 
 @dataclass(frozen=True)
+class SuspectedRemoval:
+    """A source on the roll that is offline for so long that somebody must look whether it still stands there (WX-17)."""
+
+    history: SourceHistory
+    since: datetime
+    days: int
+    "Whole days, at the end of the period."
+
+
+@dataclass(frozen=True)
 class NotSeen:
     """When one of our gateways could not see; nobody is charged for it."""
 
@@ -77,6 +92,9 @@ class PeriodReport:
     "The longest due first."
     offline: Sequence[WasOffline]
     "By district."
+    suspected_removals: Sequence[SuspectedRemoval]
+    "The longest first."
+    incidents: Sequence[IncidentRow]
     not_seen: Sequence[NotSeen]
     watermark: datetime | None
     "Until when every gateway of the region had seen and stored; None without one, and where one never did."
@@ -104,7 +122,8 @@ async def period_report(
         # In a thread: some hundredths of a second, which the event loop has not.
         await asyncio.to_thread(telling.take, part)
     watermark = await database.fetchval("history_watermark", view.region.first, view.region.last)
-    return await asyncio.to_thread(telling.finish, watermark)
+    incidents = await incidents_of(database, view, period)
+    return await asyncio.to_thread(telling.finish, watermark, incidents)
 
 
 @dataclass
@@ -164,7 +183,7 @@ class Telling:
             < (end := min(each.period.end, self.period.end))
         ]
 
-    def finish(self, watermark: datetime | None) -> PeriodReport:
+    def finish(self, watermark: datetime | None, incidents: Sequence[IncidentRow]) -> PeriodReport:
         """Return the report of all that was taken in."""
         never_of = Counter(line.history.site_id for line in self.never)
         never = [
@@ -185,6 +204,8 @@ class Telling:
             },
             never_connected=tuple(never),
             offline=tuple(self.offline),
+            suspected_removals=self._suspected_removals(),
+            incidents=incidents,
             not_seen=tuple(
                 replace(each, sources=self.looked_after[gateway])
                 for gateway in sorted(self.not_seen)
@@ -192,6 +213,16 @@ class Telling:
             ),
             watermark=watermark,
         )
+
+    def _suspected_removals(self) -> tuple[SuspectedRemoval, ...]:
+        found = [
+            SuspectedRemoval(line.history, line.since, (self.period.end - line.since).days)
+            for line in self.offline
+            if line.since is not None
+            and self.period.end - line.since >= REMOVAL_SUSPECTED_AFTER
+            and _existed_at(line.history, self.period.end - _TICK)
+        ]
+        return tuple(sorted(found, key=lambda each: (each.since, each.history.source_id)))
 
 
 def _hidden_at(

@@ -12,17 +12,21 @@ from decimal import Decimal
 from typing import Any, Final
 
 from catalog.histories import SourceHistory
+from catalog.incidents import IncidentRow
 from catalog.jurisdictions import Jurisdiction
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
-from catalog.period_report import NeverConnected, NotSeen, PeriodReport, WasOffline
+from catalog.period_report import NeverConnected, NotSeen, PeriodReport, SuspectedRemoval, WasOffline
 from catalog.rate_report import RateRow
 from catalog.reading import Region
 from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds_of
 from catalog.signing import Document, SignatureInvalid, canonical
 
 KIND: Final = "muster report"
-FORM: Final = 1
+FORM: Final = 2
+"""Of the reports that are made; those of form 1, without incidents and suspected removals, are read as well."""
+
+_READ: Final = (1, FORM)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Making:
     edition: str | None
     "Number of the published edition that counted then; None without one."
     rules: CountingRules
+    quarantine: tuple[int, int] | None = None
+    """Devices that waited for a person then: seen ones, and ones that tried to register. They lie in no district: None
+    in a report of a part."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ def content_of(report: PeriodReport) -> Document:
         "rates": {by.value: [_row(row) for row in rows] for by, rows in report.rates.items()},
         "never_connected": [_never(line) for line in report.never_connected],
         "offline": [_offline(line) for line in report.offline],
+        "suspected_removals": [_removal(each) for each in report.suspected_removals],
+        "incidents": [_incident(row) for row in report.incidents],
         "not_seen": [_not_seen(each) for each in report.not_seen],
     }
 
@@ -100,6 +109,9 @@ def report_document(
             "profile": here.profile if here.base_profile is None else f"{here.profile}+{here.base_profile}",
             "edition": making.edition,
             "maintenance_cap_milliseconds": cap_of(making.rules),
+            "quarantine": None
+            if making.quarantine is None
+            else {"sightings": making.quarantine[0], "registrations": making.quarantine[1]},
         },
         "scope": {
             "region": scope.region.prefix,
@@ -121,7 +133,7 @@ def require_report(document: Document) -> Mapping[str, Any]:
     found: Any = document
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise SignatureInvalid("signed, but no report")
-    if found.get("form") != FORM:
+    if found.get("form") not in _READ:
         raise SignatureInvalid(f"a report of form {found.get('form')!r}: a newer Muster reads it")
     return found
 
@@ -172,6 +184,26 @@ def _offline(line: WasOffline) -> dict[str, object]:
         "offline_milliseconds": line.account.offline // MILLISECOND,
         "counted_milliseconds": line.account.counted // MILLISECOND,
         "offline_since": instant_text(line.since),
+    }
+
+
+def _removal(each: SuspectedRemoval) -> dict[str, object]:
+    return {**_place(each.history), "offline_since": instant_text(each.since), "days": each.days}
+
+
+def _incident(row: IncidentRow) -> dict[str, object]:
+    incident = row.incident
+    return {
+        "gateway": row.gateway_id,
+        "name": incident.name,
+        "silent_from": instant_text(incident.silent_from),
+        "decided_at": instant_text(incident.decided_at),
+        "fault": incident.fault.value,
+        "basis": incident.basis.value,
+        "silent": incident.silent,
+        "lost": row.lost,
+        "sites": row.sites,
+        "back": row.back,
     }
 
 

@@ -1,12 +1,15 @@
 """A signed report without a database: a district whose sources never connected, or were offline."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from catalog.histories import FOREVER, SourceHistory
+from catalog.incidents import IncidentRow
 from catalog.jurisdictions import Jurisdiction
 from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, UnknownReason
 from catalog.model.history import Span
+from catalog.model.incident import Basis, Fault, Incident
 from catalog.model.period import Period
 from catalog.model.rates import CountingRules, Duty, Laid
 from catalog.period_report import Telling
@@ -19,6 +22,20 @@ START = datetime(2026, 10, 31, 16, tzinfo=UTC)
 END = datetime(2026, 11, 20, 4, tzinfo=UTC)
 RULES = CountingRules(LOCAL, timedelta(hours=24))
 DUTY = Duty(date(2026, 1, 1), date(2026, 10, 1), None, "WX-21.2")
+
+CUT = END - timedelta(days=1)
+INCIDENTS = (
+    IncidentRow(
+        "gateway-1",
+        Incident("2-incident-1", CUT, CUT, CUT + timedelta(minutes=3), Fault.NOT_OURS, Basis.SELF_TEST, 24),
+        lost=20,
+        sites=4,
+        back=18,
+        last_back=END,
+        districts=("320299",),
+    ),
+)
+"""A power cut."""
 
 
 def history(number: int, *states: Span) -> SourceHistory:
@@ -49,14 +66,19 @@ def outage(number: int, hours: int) -> SourceHistory:
     return history(number, Span(State.ONLINE, START, since), Span(State.OFFLINE, since, None))
 
 
-def signed_report(*histories: SourceHistory, region: str = "3202", reason: str | None = None) -> Verified:
+def signed_report(
+    *histories: SourceHistory,
+    region: str = "3202",
+    reason: str | None = None,
+    incidents: Sequence[IncidentRow] = (),
+) -> Verified:
     """Return the report of some sources, signed and verified."""
     period = Period(START, END)
     telling = Telling(period, RULES)
     telling.take(histories)
     here = Jurisdiction("320200", "示例市", "wuxi-2019", "cn-2025")
-    making = Making(END, "Li", reason, "0.1.0", here, "320200-2026-001", RULES)
+    making = Making(END, "Li", reason, "0.1.0", here, "320200-2026-001", RULES, quarantine=(3, 1))
     numbered = Numbered("320200-2026-R0001", 2 if reason else 1, "a" * 64 if reason else None)
     scope = Scope(Region(region), date(2026, 11, 1), date(2026, 11, 20), period)
-    report = telling.finish(END)
+    report = telling.finish(END, incidents)
     return verify(KEY.sign(report_document(numbered, scope, making, content_of(report), END)))

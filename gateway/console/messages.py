@@ -169,6 +169,13 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "field.items": ("整改事项", "What is to be corrected"),
     "field.document": ("文号", "Number of the document"),
     "suspensions": ("停用窗口", "Suspensions"),
+    "suspected_removals": (
+        "疑似擅自拆除（持续离线十日以上）",
+        "Suspected removals (offline for ten days or more)",
+    ),
+    "days_offline": ("离线天数", "Days offline"),
+    "sites": ("场所数", "Sites"),
+    "report_quarantine": ("隔离区（制表时）", "Quarantine (when made)"),
     "incidents": ("共因事件", "Incidents"),
     "incidents_help": (
         "多个信源同时失去应答时的自检结论：己方原因的，计为未知；非己方原因的，自失去应答起计为离线。",

@@ -1,8 +1,10 @@
 """Makes, signs and stores the reports of a region and period, for whoever asks: the API, the page, the command line."""
 
+from dataclasses import replace
 from datetime import date, datetime
 
 from catalog.database import Database
+from catalog.incidents import quarantined
 from catalog.period_report import period_report
 from catalog.publication import list_editions
 from catalog.rate_report import local_period
@@ -28,6 +30,7 @@ async def make_report(
     key, rules = open_signing_key(config), counting_rules(config)
     report = await period_report(database, view, scope.period, rules)
     making = await _making(database, config, view.now, person, last=scope.last)
+    making = replace(making, quarantine=await quarantined(database, view.region))
     return await store_report(database, key, report, scope, making)
 
 
@@ -57,6 +60,7 @@ async def remake_report(
     seen = View(now=view.now, region=last.region, stale_after=view.stale_after)
     report = await period_report(database, seen, last.period, rules)
     making = await _making(database, config, view.now, person, last=last.last, reason=reason)
+    making = replace(making, quarantine=await quarantined(database, last.region))
     return await revise_report(database, key, report, last, making)
 
 

@@ -95,6 +95,8 @@ def lay_out(verified: Verified, language: str) -> LaidOut:
         _time(content["all"]["milliseconds"], say, read),
         _never(content["never_connected"], say, read),
         _offline(content["offline"], say),
+        *((_removals(content["suspected_removals"], say),) if "suspected_removals" in content else ()),
+        *((_incidents(content["incidents"], say),) if "incidents" in content else ()),
         _not_seen(content["not_seen"], say, read),
     ]
     return LaidOut(
@@ -128,6 +130,12 @@ def _head(
     yield say("made_at"), f"{_shown(_instant(made['at']))} · {made['by']} · Muster {made['muster']}"
     watermark = made["watermark"]
     yield say("watermark"), _shown(_instant(watermark)) if watermark else "–"
+    waiting = made.get("quarantine")
+    if waiting is not None:
+        yield (
+            say("report_quarantine"),
+            f"{say('sightings')} {waiting['sightings']} · {say('quarantine')} {waiting['registrations']}",
+        )
     if made["reason"]:
         yield say("revised_because"), made["reason"]
 
@@ -220,6 +228,40 @@ def _offline(lines: Sequence[Mapping[str, Any]], say: Said) -> ReportTable:
         for line in lines
     ]
     return ReportTable("offline", say("offline_in_period"), columns, rows)
+
+
+def _removals(lines: Sequence[Mapping[str, Any]], say: Said) -> ReportTable:
+    columns = (
+        *_place_columns(say),
+        Column(say("offline_at_end"), 18),
+        Column(say("days_offline"), 9, is_number=True),
+    )
+    rows = [(*_place(line), _instant(line["offline_since"]), line["days"]) for line in lines]
+    return ReportTable("suspected_removals", say("suspected_removals"), columns, rows)
+
+
+def _incidents(lines: Sequence[Mapping[str, Any]], say: Said) -> ReportTable:
+    columns = (
+        Column(say("incident"), 24),
+        Column(say("silent_from"), 20),
+        Column(say("decided_at"), 20),
+        Column(say("fault"), 20),
+        *(
+            Column(say(name), 11, is_number=True)
+            for name in ("were_silent", "lost_sources", "sites", "came_back")
+        ),
+    )
+    rows = [
+        (
+            f"{line['gateway']} {line['name']}",
+            _instant(line["silent_from"]),
+            _instant(line["decided_at"]),
+            f"{say('fault.' + line['fault'])} ({say('basis.' + line['basis'])})",
+            *(line[name] for name in ("silent", "lost", "sites", "back")),
+        )
+        for line in lines
+    ]
+    return ReportTable("incidents", say("incidents"), columns, rows)
 
 
 def _not_seen(lines: Sequence[Mapping[str, Any]], say: Said, read: Said) -> ReportTable:

@@ -14,7 +14,7 @@ from catalog.model.rates import CountingRules
 from catalog.period_report import PeriodReport, period_report
 from catalog.rate_report import TooManySources, local_period
 from catalog.reading import LOCAL, Region
-from catalog.report_document import Making, Scope
+from catalog.report_document import Making, Scope, content_hash, content_of
 from catalog.reports import View
 from catalog.signing import SignatureInvalid, SigningKey, verify
 from catalog.stored_reports import (
@@ -27,7 +27,18 @@ from catalog.stored_reports import (
     store_report,
 )
 from gateway.reporting.tables import lay_out, shown
-from tests.seed import CANARIES, ELSEWHERE, HERE, NOW, seed_every_state, seed_roll
+from tests.seed import (
+    CANARIES,
+    ELSEWHERE,
+    GATEWAY,
+    HERE,
+    NOW,
+    Change,
+    add_evidence,
+    apply,
+    seed_every_state,
+    seed_roll,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -88,6 +99,35 @@ async def test_a_report_tells_the_period_whole_as_of_its_end(database: Database)
     assert (offline["source"], offline["outages"]) == (seeded.source_ids[2], 1)
     assert offline["offline_milliseconds"] == 5 * HOUR
     assert offline["offline_since"] == "2026-11-19T23:00:00.000000+00:00"
+
+
+async def test_a_report_tells_incidents_as_of_its_end_and_says_the_same_when_told_anew(
+    database: Database,
+) -> None:
+    seeded = await seed_every_state(database)
+    offline = seeded.source_ids[2]
+    since = NOW - timedelta(hours=5)
+    await add_evidence(
+        database, offline, 20, "lost", since, "offline", "unreachable", incident="1-incident-1"
+    )
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "INSERT INTO incident VALUES ($1, '1-incident-1', $2, $2, $2, 'not_ours', 'self_test', 24)",
+            GATEWAY,
+            since,
+        )
+    head = await stored(database)
+    content = (await document_of(database, head.number))["content"]
+    await apply(database, [Change(offline, "online", NOW + timedelta(hours=1))])
+    anew = await told(database, Region(), head.scope)
+
+    [incident] = content["incidents"]
+    assert (incident["name"], incident["fault"], incident["silent"]) == ("1-incident-1", "not_ours", 24)
+    assert (incident["lost"], incident["sites"], incident["back"]) == (1, 1, 0)
+    assert content["suspected_removals"] == []
+    assert content_hash(content_of(anew)) == head.content_sha256
+    elsewhere = await told(database, Region("61"), head.scope)
+    assert elsewhere.incidents == ()
 
 
 async def test_a_stored_report_never_changes_and_told_anew_is_a_revision(database: Database) -> None:
@@ -178,7 +218,7 @@ async def test_what_is_signed_but_no_report_is_told_so() -> None:
     with pytest.raises(SignatureInvalid, match="no report"):
         lay_out(verify(KEY.sign({"kind": "muster evidence sheet", "form": 1})), "zh")
     with pytest.raises(SignatureInvalid, match="newer Muster"):
-        lay_out(verify(KEY.sign({"kind": "muster report", "form": 2})), "zh")
+        lay_out(verify(KEY.sign({"kind": "muster report", "form": 3})), "zh")
 
 
 async def test_two_at_once_get_two_numbers(database: Database) -> None:

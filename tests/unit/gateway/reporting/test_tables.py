@@ -8,11 +8,15 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from catalog.signing import verify
 from gateway.config import ReportsConfig
 from gateway.reporting.pdf import FontMissing, write_pdf
 from gateway.reporting.tables import LaidOut, ReportTable, Share, lay_out, shown
 from gateway.reporting.workbook import write_workbook
-from tests.signed_report import END, history, outage, signed_report
+from tests.signed_report import END, INCIDENTS, KEY, history, outage, signed_report
+
+NEW_PARTS = ("suspected_removals", "incidents")
+"""What reports of form 1 do not know."""
 
 
 def table(laid_out: LaidOut, key: str) -> ReportTable:
@@ -58,8 +62,43 @@ def test_lists_name_the_longest_due_the_outages_and_what_we_could_not_see() -> N
 def test_of_nothing_there_is_no_rate() -> None:
     laid_out = lay_out(signed_report(), "en")
 
-    assert [each.rows for each in laid_out.tables if each.key != "time"] == [[]] * 6
+    assert [each.rows for each in laid_out.tables if each.key != "time"] == [[]] * 8
     assert shown(None) == "–"
+
+
+def test_what_is_offline_for_ten_days_is_suspected_to_be_removed() -> None:
+    laid_out = lay_out(signed_report(outage(1, 239), outage(2, 240), outage(3, 300)), "zh")
+    rows = table(laid_out, "suspected_removals").rows
+
+    assert [(row[0], shown(row[5]), row[6]) for row in rows] == [
+        (3, "2026-11-08 00:00:00", 12),
+        (2, "2026-11-10 12:00:00", 10),
+    ]
+
+
+def test_incidents_stand_with_the_verdict_and_what_became_of_their_sources() -> None:
+    laid_out = lay_out(signed_report(history(1), incidents=INCIDENTS), "en")
+    [row] = table(laid_out, "incidents").rows
+
+    assert [shown(cell) for cell in row] == [
+        "gateway-1 2-incident-1",
+        "2026-11-19 12:00:00",
+        "2026-11-19 12:03:00",
+        "not ours (self-test)",
+        *("24", "20", "4", "18"),
+    ]
+    assert dict(laid_out.head)["Quarantine (when made)"] == "Sightings 3 · Quarantine 1"
+
+
+def test_a_report_of_the_older_form_is_laid_out_as_it_was() -> None:
+    document = dict(signed_report(history(1)).document)
+    content = {name: part for name, part in document["content"].items() if name not in NEW_PARTS}  # type: ignore[attr-defined]
+    made = {name: part for name, part in document["made"].items() if name != "quarantine"}  # type: ignore[attr-defined]
+    older = verify(KEY.sign(document | {"form": 1, "content": content, "made": made}))
+
+    assert [each.key for each in lay_out(older, "en").tables] == [
+        *("rates_district", "rates_class", "rates_unit", "time", "never_connected", "offline", "not_seen")
+    ]
 
 
 def test_a_workbook_holds_every_row_as_numbers_days_and_text() -> None:
