@@ -63,7 +63,7 @@ class WasOffline:
 
 @dataclass(frozen=True)
 class SuspectedRemoval:
-    """A source on the roll that is offline for so long that somebody must look whether it still stands there (WX-17)."""
+    """A source on the roll that is offline for so long that somebody must look whether it still is there (WX-17)."""
 
     history: SourceHistory
     since: datetime
