@@ -1,12 +1,14 @@
 """What units object to of a source's status, and what is answered; on every evidence sheet that it concerns."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import asyncpg
 
 from catalog.database import Database
+from catalog.model.late import LATE_WINDOW, is_in_time
+from catalog.model.period import Period
 from catalog.reading import Page, decode_cursor, encode_cursor, local_day
 from catalog.reports import View
 
@@ -31,6 +33,9 @@ class Objection:
     raised_by: str
     text: str
     document: str = ""
+    running: Period | None = None
+    """When it shows the source to have been running. Upheld, that is late evidence: reports, rates and sheets tell the
+    history with it; what is stored stays."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,14 @@ async def raise_dispute(
 
     Raises:
         NoSuchDispute: there is no such source.
-        DisputeRefused: the days are reversed, or have not begun.
+        DisputeRefused: the days are reversed or have not begun; the time of running lies outside them or is too old.
         DatabaseAway: no answer.
     """
     if objection.last < objection.first:
         raise DisputeRefused(f"the last day {objection.last} lies before the first, {objection.first}")
     if objection.first > local_day(view.now):
         raise DisputeRefused(f"the first day {objection.first} has not begun")
+    _require_running(objection, view)
     district = await database.fetchval("dispute_district", source_id)
     if district is None or not view.region.holds(district):
         raise NoSuchDispute(f"there is no source {source_id}")
@@ -121,10 +127,23 @@ async def raise_dispute(
         objection.raised_by,
         objection.text,
         objection.document,
+        objection.running.start if objection.running else None,
+        objection.running.end if objection.running else None,
         view.now,
         person,
     )
     return (await list_disputes(database, view, Asked(dispute_id=number))).items[0]
+
+
+def _require_running(objection: Objection, view: View) -> None:
+    running = objection.running
+    if running is None:
+        return
+    if not objection.first <= local_day(running.start) <= local_day(running.end) <= objection.last:
+        raise DisputeRefused("when it was running lies outside the days")
+    if not is_in_time(running, view.now):
+        hours = LATE_WINDOW / timedelta(hours=1)
+        raise DisputeRefused(f"evidence of running is entered within {hours:.0f} h, and after the fact")
 
 
 async def answer_dispute(
@@ -158,7 +177,12 @@ def _dispute(row: asyncpg.Record) -> Dispute:
         site=row["site"],
         unit=row["unit"],
         objection=Objection(
-            row["first_day"], row["last_day"], row["raised_by"], row["text"], row["document"]
+            row["first_day"],
+            row["last_day"],
+            row["raised_by"],
+            row["text"],
+            row["document"],
+            Period(row["running_from"], row["running_until"]) if row["running_from"] is not None else None,
         ),
         raised_at=row["raised_at"],
         entered_by=row["entered_by"],

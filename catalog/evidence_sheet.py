@@ -15,6 +15,7 @@ from catalog.jurisdictions import Jurisdiction
 from catalog.model.connectivity import State
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.history import Difference, Fact, Span, differences, recompute
+from catalog.model.late import revised
 from catalog.model.period import Period
 from catalog.model.rates import CountingRules, Duty, Laid, account
 from catalog.reading import LOCAL
@@ -23,7 +24,7 @@ from catalog.signing import Document, SignatureInvalid
 
 KIND: Final = "muster evidence sheet"
 FORM: Final = 2
-"""Of the sheets that are made; those of form 1, which know no disputes, are read as well."""
+"""Of the sheets that are made; those of form 1, without disputes and late evidence, are read as well."""
 
 _READ: Final = (1, FORM)
 
@@ -112,6 +113,9 @@ def evidence_sheet(
         "milliseconds": milliseconds_of(
             account(history.duties, history.existed, history.states, laid, period, made.rules)
         ),
+        "late": [
+            {"from": instant_text(each.start), "until": instant_text(each.end)} for each in history.late
+        ],
         "disputes": [_dispute(each) for each in disputes],
     }
 
@@ -162,10 +166,11 @@ def check(document: Document) -> Checked:
         cap = sheet["made"]["maintenance_cap_milliseconds"]
         rules = CountingRules(LOCAL, None if cap is None else int(cap) * MILLISECOND)
         given = {str(name): int(number) for name, number in _flat(sheet["milliseconds"])}
-        told = recompute(born, facts)
+        late = [Period(*_edges(each)) for each in sheet.get("late", ())]
+        told = revised(recompute(born, facts).states, late)
         lived = Period(max(period.start, born), period.end) if born < period.end else None
-        found = differences(states, told.states, lived) if lived is not None else []
-        counted = dict(_flat(milliseconds_of(account(duties, existed, told.states, laid, period, rules))))
+        found = differences(states, told, lived) if lived is not None else []
+        counted = dict(_flat(milliseconds_of(account(duties, existed, told, laid, period, rules))))
         code = str(source["code"] or source["number"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SignatureInvalid(f"no evidence sheet: {error!r}") from None
@@ -215,6 +220,8 @@ def _dispute(dispute: Dispute) -> dict[str, object]:
         "first": objection.first.isoformat(),
         "last": objection.last.isoformat(),
         "by": objection.raised_by,
+        "running_from": instant_text(objection.running.start) if objection.running else None,
+        "running_until": instant_text(objection.running.end) if objection.running else None,
         "text": objection.text,
         "document": objection.document,
         "raised_at": instant_text(dispute.raised_at),

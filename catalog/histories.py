@@ -16,6 +16,7 @@ from catalog.database import Database, Transaction
 from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason
 from catalog.model.history import Fact, Span
+from catalog.model.late import revised
 from catalog.model.period import Period
 from catalog.model.rates import Duty, Laid
 from catalog.reading import LOCAL
@@ -47,8 +48,10 @@ class SourceHistory:
     existed: Period
     "From its birth on the roll until it was retired; `FOREVER` while it is not."
     duties: Sequence[Duty]
-    states: Sequence[Span]
-    "As stored, oldest first, the present one last."
+    stored: Sequence[Span]
+    "States as stored, oldest first, the present one last."
+    late: Sequence[Period]
+    "When it was shown late to have been running."
     unknowns: Sequence[Span]
     "Of the source itself, as stored."
     suspensions: Sequence[Laid]
@@ -56,6 +59,11 @@ class SourceHistory:
     "When its gateway could not see."
     facts: Sequence[Fact] = field(default_factory=tuple)
     "Its evidence; empty unless asked for."
+
+    @property
+    def states(self) -> Sequence[Span]:
+        """Return the states as they are told: as stored, revised by what came late."""
+        return revised(self.stored, self.late) if self.late else self.stored
 
     def laid(self, until: datetime) -> list[Laid]:
         """Return everything that is laid over it, what goes on ending at `until`."""
@@ -122,6 +130,7 @@ async def _whole(
     sites, systems = {row["site_id"] for row in rows}, {row["system_id"] for row in rows}
     intervals = await _by(snapshot, "source_id", "history_intervals", ids, after)
     overlays = await _by(snapshot, "source_id", "history_overlays", ids, after)
+    late = await _by(snapshot, "source_id", "history_late", ids, after)
     # The cap of a month counts from its beginning, wherever the period begins.
     month = after.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     windows = await _by(snapshot, "source_id", "history_suspensions", ids, month, view.now)
@@ -155,7 +164,8 @@ async def _whole(
             lifecycle=Lifecycle(row["lifecycle"]),
             existed=_existed(row),
             duties=(*of_site[row["site_id"]], *of_system[row["system_id"]]),
-            states=_states(row, intervals.get(row["source_id"], ())),
+            stored=_states(row, intervals.get(row["source_id"], ())),
+            late=[Period(each["started_at"], each["ended_at"]) for each in late.get(row["source_id"], ())],
             unknowns=_unknowns(row, overlays.get(row["source_id"], ())),
             suspensions=_suspensions(windows.get(row["source_id"], ())),
             blind=[

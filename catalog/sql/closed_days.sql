@@ -28,7 +28,7 @@ SELECT t.site_id, t.district, t.class, y.effective_from, y.due_on, y.withdrawn_o
 
 -- name: day_eventful
 -- Sources of a day that are told one by one: something was laid over the day, or over the day before while they were
--- offline as the day began; they came or went within the day; or their site is one of $6. $1, $2 start and end of the
+-- offline as the day began; they came or went within the day; late evidence tells of it; or their site is one of $6. $1, $2 start and end of the
 -- day, $3 start of the day before, $4 now, $5 silence after which a gateway counts as blind, $6 sites
 WITH laid AS (
   SELECT source_id, ended_at FROM overlay_interval
@@ -59,6 +59,9 @@ eventful AS (
   SELECT source_id FROM laid JOIN offline USING (source_id)
   UNION
   SELECT source_id FROM source WHERE created_at > $1 OR retired_at < $2
+  UNION
+  SELECT d.source_id FROM dispute d JOIN dispute_answer a ON a.dispute_id = d.dispute_id AND a.is_upheld
+   WHERE d.running_until >= $1 AND d.running_from < $2
   UNION
   SELECT source_id FROM source WHERE site_id = ANY ($6::bigint[]))
 SELECT s.source_id, s.site_id, o.since AS offline_since

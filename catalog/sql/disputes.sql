@@ -1,9 +1,11 @@
 -- What units object to, and what is answered (catalog/disputes.py).
 
 -- name: dispute_raise
--- Enter an objection. $1 source, $2, $3 first and last day, $4 whose, $5 text, $6 document, $7 now, $8 person
-INSERT INTO dispute (source_id, first_day, last_day, raised_by, text, document, raised_at, entered_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING dispute_id;
+-- Enter an objection. $1 source, $2, $3 first and last day, $4 whose, $5 text, $6 document, $7, $8 when it was running or
+-- null, $9 now, $10 person
+INSERT INTO dispute (source_id, first_day, last_day, raised_by, text, document, running_from, running_until, raised_at,
+                     entered_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING dispute_id;
 
 -- name: dispute_settle
 -- Answer an objection that is not answered yet. $1 dispute, $2 whether it is upheld, $3 text, $4 now, $5 person
@@ -14,7 +16,7 @@ ON CONFLICT DO NOTHING;
 -- Objections, the newest first. $1, $2 region, $3 cursor (dispute) or null, $4 limit, $5 true: only those not answered,
 -- $6 one source or null, $7 one dispute or null, $8, $9 only those that hold one of these days, or null
 SELECT d.dispute_id, d.source_id, s.gb_id, t.name AS site, u.name AS unit, d.first_day, d.last_day, d.raised_by, d.text,
-       d.document, d.raised_at, d.entered_by, a.is_upheld, a.text AS answer, a.answered_at, a.answered_by
+       d.document, d.running_from, d.running_until, d.raised_at, d.entered_by, a.is_upheld, a.text AS answer, a.answered_at, a.answered_by
   FROM dispute d
   JOIN source s ON s.source_id = d.source_id
   JOIN site t ON t.site_id = s.site_id

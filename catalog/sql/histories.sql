@@ -85,3 +85,10 @@ SELECT count(*) FROM source WHERE district BETWEEN $1 AND $2;
 -- name: history_is_larger
 -- Whether these districts have more than $3 sources, retired ones too. $1, $2 the region's first and last code
 SELECT count(*) > $3 FROM (SELECT FROM source WHERE district BETWEEN $1 AND $2 LIMIT $3 + 1) s;
+
+-- name: history_late
+-- When these sources were shown late to have been running, and that was found right. $1 sources, $2 instant
+SELECT d.source_id, d.running_from AS started_at, d.running_until AS ended_at
+  FROM dispute d JOIN dispute_answer a ON a.dispute_id = d.dispute_id AND a.is_upheld
+ WHERE d.source_id = ANY ($1::bigint[]) AND d.running_until > $2
+ ORDER BY d.source_id, d.running_from;

@@ -122,7 +122,12 @@ async def object_to(who: Acting, source_id: int, body: DisputeBody) -> Dispute:
     """Enter an objection about a source of the caller's region."""
     services = who.services
     objection = Objection(
-        body.first, body.last, body.raised_by.strip(), body.text.strip(), body.document.strip()
+        body.first,
+        body.last,
+        body.raised_by.strip(),
+        body.text.strip(),
+        body.document.strip(),
+        body.running,
     )
     with _rules():
         return await raise_dispute(

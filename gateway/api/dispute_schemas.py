@@ -1,11 +1,12 @@
 """Objections of units, as the API takes and answers them: for operators alone."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from catalog.disputes import Dispute
+from catalog.model.period import Period
 from gateway.api.registry import Answer, Schema
 from gateway.api.schemas import CursorText, Dated, Instant, Limit, RegionText
 
@@ -29,6 +30,25 @@ class DisputeBody(Schema):
     raised_by: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", description="The unit.")]
     text: Text
     document: Annotated[str, Field(max_length=300)] = ""
+    running_from: AwareDatetime | None = None
+    running_until: AwareDatetime | None = None
+    """When the unit shows the source to have been running, within these days and entered within 24 h. Upheld, reports,
+    rates and sheets tell the history with it; what is stored stays."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.running_from is None) != (self.running_until is None):
+            raise ValueError("running_from and running_until go together")
+        if self.running_from and self.running_until and self.running_until <= self.running_from:
+            raise ValueError("running_until is not after running_from")
+        return self
+
+    @property
+    def running(self) -> Period | None:
+        """Return when it was running, where that is said."""
+        if self.running_from is None or self.running_until is None:
+            return None
+        return Period(self.running_from, self.running_until)
 
 
 class DisputeAnswerBody(Schema):
@@ -60,6 +80,8 @@ class DisputeAnswer(Answer):
     raised_by: str
     text: str
     document: str
+    running_from: Instant | None
+    running_until: Instant | None
     raised_at: Instant
     entered_by: str
     answer: SettledAnswer | None
@@ -79,6 +101,8 @@ class DisputeAnswer(Answer):
             raised_by=objection.raised_by,
             text=objection.text,
             document=objection.document,
+            running_from=objection.running.start if objection.running else None,
+            running_until=objection.running.end if objection.running else None,
             raised_at=found.raised_at,
             entered_by=found.entered_by,
             answer=None

@@ -1,5 +1,6 @@
 """`muster evidence`: the signed evidence sheet of a source, checked and printed wherever it goes."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from catalog.database import Database
 from catalog.disputes import Asked, Objection, answer_dispute, list_disputes, raise_dispute
 from catalog.evidence_sheet import Checked, check
+from catalog.model.period import Period
 from catalog.reading import LOCAL
 from catalog.signing import LARGEST, Verified, fingerprint, verify
 from gateway.cli.command import (
@@ -32,6 +34,13 @@ evidence = typer.Typer(no_args_is_help=True, help="Evidence sheets: made, checke
 
 FileArgument = Annotated[
     Path, typer.Argument(help="From `muster evidence sheet`.", exists=True, dir_okay=False)
+]
+InstantOption = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"],
+        help="Shown running then, local time, 2026-11-01 08:00; entered within 24 h.",
+    ),
 ]
 KeyOption = Annotated[
     Path | None,
@@ -118,13 +127,20 @@ def dispute(
     text: Annotated[str, typer.Option("--text", help="What it objects to.")],
     first: Annotated[str, typer.Option("--first", help="First local day, 2026-11-01.")],
     last: Annotated[str, typer.Option("--last", help="Last local day, itself included.")],
+    running_from: InstantOption = None,
+    running_until: InstantOption = None,
     person: PersonOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Enter a unit's objection: it stands on every sheet of these days, and nothing is ordered before its answer."""
 
     async def work(database: Database, settings: Config) -> None:
-        objection = Objection(day_of(first, "--first"), day_of(last, "--last"), by, text)
+        shown = None
+        if running_from is not None and running_until is not None:
+            shown = Period(running_from.replace(tzinfo=LOCAL), running_until.replace(tzinfo=LOCAL))
+        elif running_from is not None or running_until is not None:
+            raise ValueError("--running-from and --running-until go together")
+        objection = Objection(day_of(first, "--first"), day_of(last, "--last"), by, text, running=shown)
         view = settings_view(settings, "")
         found = await raise_dispute(database, view, source, objection, person=person_or_login(person))
         say(f"dispute {found.dispute_id} about source {source} is entered; somebody else answers it")

@@ -36,7 +36,12 @@ Fields = Mapping[str, str]
 Body = TypeVar("Body", bound=BaseModel)
 
 _ROOM: Final = 65_536
-_MINUTES: Final = {"starts_at": "window_from", "ends_at": "window_until"}
+_MINUTES: Final = {
+    "starts_at": "window_from",
+    "ends_at": "window_until",
+    "running_from": "running_from",
+    "running_until": "running_until",
+}
 """Fields that hold a local minute, and what they are called on the page."""
 
 
@@ -296,7 +301,13 @@ async def _attest(acting: Acting, form: Form, language: str) -> Notice:
 
 
 async def _dispute(acting: Acting, form: Form, language: str) -> Notice:
-    body = _body(DisputeBody, form, ("first", "last", "raised_by", "text", "document"))
+    fields: dict[str, object] = {
+        name: form.text(name) for name in ("first", "last", "raised_by", "text", "document")
+    }
+    if form.text("running_from") or form.text("running_until"):
+        for name in ("running_from", "running_until"):
+            fields[name] = form.instant(name, language)
+    body = _valid(DisputeBody, fields)
     found = await dispute_acts.object_to(acting, form.number("source_id"), body)
     return Notice(is_good=True, text=f"{text('done.dispute', language)}: {found.dispute_id}")
 

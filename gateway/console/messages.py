@@ -202,6 +202,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "dispute_by": ("提出单位", "Unit that objects"),
     "dispute_text": ("异议内容", "What is objected to"),
     "dispute_answer": ("答复", "Answer"),
+    "running_from": ("证明在线运行，自（24小时内提出）", "Shown running from (entered within 24 h)"),
+    "running_until": ("证明在线运行，至", "Shown running until"),
     "dispute.open": ("未答复", "not answered"),
     "dispute.upheld": ("成立", "upheld"),
     "dispute.rejected": ("不成立", "rejected"),

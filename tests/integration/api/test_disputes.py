@@ -1,19 +1,25 @@
 """Objections of units: on the evidence sheet, in the way of an order, answered once and by somebody else."""
 
 from collections.abc import Awaitable, Callable
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from catalog.cases import candidates, open_case, take_step
 from catalog.database import Database
+from catalog.day_closing import DayClosing
 from catalog.evidence_sheet import check
 from catalog.model.case import CaseState, CaseStep, StepRefused
+from catalog.model.rates import CountingRules
+from catalog.proof import prove
+from catalog.rate_report import local_period
+from catalog.reading import LOCAL
 from catalog.reports import View
 from catalog.signing import SigningKey, verify
 from gateway.console.evidence_page import evidence_page
 from tests.api_peer import Api
-from tests.seed import ELSEWHERE, NOW, seed_every_state, seed_roll
+from tests.seed import ELSEWHERE, NOW, Change, add_evidence, apply, seed_every_state, seed_roll
 
 pytestmark = pytest.mark.postgres
 
@@ -125,9 +131,84 @@ async def test_nothing_is_ordered_before_an_objection_is_answered(
     assert await step(CaseStep.ORDER, **ORDER) is CaseState.ORDERED
 
 
+async def test_late_evidence_that_is_upheld_revises_what_is_told_and_nothing_that_is_stored(
+    api: Api, post: Post, database: Database
+) -> None:
+    """Offline from 02:00 to 07:00 local; shown running from 03:00 to 04:30."""
+    source = (await seed_every_state(database)).source_ids[2]
+    await second_person(api)
+    await apply(database, [Change(source, "online", NOW - timedelta(minutes=30))])
+    await add_evidence(database, source, 30, "alive", NOW - timedelta(minutes=30), "online")
+    days = {"first": "2026-11-19", "last": "2026-11-20"}
+    shown = {"running_from": NOW - timedelta(hours=4), "running_until": NOW - timedelta(hours=2, minutes=30)}
+    running = {name: at.isoformat() for name, at in shown.items()}
+
+    async def offline() -> tuple[float, int]:
+        report = await api.get("/api/v1/reports/rates?by=source&first=2026-11-19&last=2026-11-20")
+        [row] = [each for each in report["items"] if each["outages"]]
+        return row["offline_seconds"] / 3600, row["outages"]
+
+    async def stored() -> list[tuple[str, datetime]]:
+        async with database.raw_connection() as connection:
+            rows = await connection.fetch(
+                "SELECT state, ended_at FROM connectivity_interval WHERE source_id = $1 ORDER BY ended_at",
+                source,
+            )
+        return [(row["state"], row["ended_at"]) for row in rows]
+
+    before, kept = await offline(), await stored()
+    _, entered = await post(f"sources/{source}/disputes", **(OBJECTION | running))
+    waiting = await offline()
+    await post(f"disputes/{entered['dispute_id']}/answer", "second", upheld=True, text="设备录像连续")
+    after = await offline()
+    document = (await sheet(api, source, **days))["document"]
+
+    assert before == waiting == (4.5, 1)
+    assert after == (3.0, 2)
+    assert await stored() == kept
+    period = local_period(date(2026, 11, 19), date(2026, 11, 20), NOW)
+    assert (await prove(database, View(NOW), period, source_id=source)).holds
+    assert [state["state"] for state in document["states"]] == [
+        *("online", "offline", "online", "offline", "online")
+    ]
+    assert check(document).holds
+    forged = document | {"late": []}
+    assert not check(forged).holds
+
+
+async def test_late_evidence_about_a_closed_day_tells_that_day_anew(
+    api: Api, post: Post, database: Database
+) -> None:
+    source = (await seed_every_state(database)).source_ids[2]
+    await second_person(api)
+    await apply(database, [Change(source, "online", NOW - timedelta(minutes=30))])
+    closing = DayClosing(database, CountingRules(LOCAL, timedelta(hours=24)), timedelta(seconds=60))
+    day = date(2026, 11, 20)
+    async with database.raw_connection() as connection:
+        await connection.execute("DELETE FROM day_stale")
+    await closing.close(day, now=NOW + timedelta(days=1))
+    shown = {"running_from": NOW - timedelta(hours=4), "running_until": NOW - timedelta(hours=2, minutes=30)}
+    running = {name: at.isoformat() for name, at in shown.items()}
+    _, entered = await post(f"sources/{source}/disputes", **(OBJECTION | running))
+    await post(f"disputes/{entered['dispute_id']}/answer", "second", upheld=True, text="设备录像连续")
+
+    assert await closing.mend(now=NOW + timedelta(days=1)) == 1
+
+    async with database.raw_connection() as connection:
+        told = "SELECT offline, outages FROM day_total WHERE class = '' AND day = $1"
+        row = await connection.fetchrow(told, day)
+    assert row is not None
+    assert (row["offline"], row["outages"]) == (3 * 3_600_000_000, 2)
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
+        ({"running_from": "2026-11-20T01:00:00+08:00"}, 422),
+        ({"running_from": "2026-11-20T02:00:00+08:00", "running_until": "2026-11-20T01:00:00+08:00"}, 422),
+        ({"running_from": "2026-11-18T08:00:00+08:00", "running_until": "2026-11-18T09:00:00+08:00"}, 409),
+        ({"running_from": "2026-11-17T08:00:00+08:00", "running_until": "2026-11-17T09:00:00+08:00"}, 409),
+        ({"running_from": "2026-11-20T08:00:00+08:00", "running_until": "2026-11-20T15:00:00+08:00"}, 409),
         ({"last": "2026-11-17"}, 409),
         ({"first": "2026-11-21", "last": "2026-11-22"}, 409),
         ({"first": "yesterday"}, 422),

@@ -82,20 +82,8 @@ async def seed_world(database: Database, random: Random) -> list[Seeded]:
     async with database.raw_connection() as connection:
         await connection.execute("SELECT ensure_partitions('2026-10-01', 3)")
         await connection.execute("UPDATE site SET class = 'WX8_03' WHERE site_id % 2 = 0")
-        for source in [source for world in worlds for source in world.source_ids]:
-            born = start + timedelta(hours=random.randint(-60, 100))
-            await connection.execute("UPDATE source SET created_at = $2 WHERE source_id = $1", source, born)
-            await connection.execute("UPDATE connectivity SET since = $2 WHERE source_id = $1", source, born)
-            if random.random() < 0.2:
-                await connection.execute(
-                    "UPDATE source SET lifecycle = 'removed', retired_at = $2 WHERE source_id = $1",
-                    source,
-                    start + timedelta(hours=random.randint(101, 280)),
-                )
-            elif random.random() < 0.1:
-                await connection.execute(
-                    "UPDATE source SET lifecycle = 'rejected' WHERE source_id = $1", source
-                )
+    for source in [source for world in worlds for source in world.source_ids]:
+        await be_born(database, random, source, start)
     for world in worlds:
         for source in world.source_ids:
             await tell_story(database, random, source, start)
@@ -105,7 +93,27 @@ async def seed_world(database: Database, random: Random) -> list[Seeded]:
                 await suspend(database, random, site)
     for _ in range(random.randint(0, 2)):
         await blind_gateway(database, random)
+    for world in worlds:
+        for source in world.source_ids:
+            if random.random() < 0.5:
+                await show_running(database, random, source)
     return worlds
+
+
+async def be_born(database: Database, random: Random, source: int, start: datetime) -> None:
+    """Let a source come to be within the days; some are retired, some rejected."""
+    born = start + timedelta(hours=random.randint(-60, 100))
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE source SET created_at = $2 WHERE source_id = $1", source, born)
+        await connection.execute("UPDATE connectivity SET since = $2 WHERE source_id = $1", source, born)
+        if random.random() < 0.2:
+            await connection.execute(
+                "UPDATE source SET lifecycle = 'removed', retired_at = $2 WHERE source_id = $1",
+                source,
+                start + timedelta(hours=random.randint(101, 280)),
+            )
+        elif random.random() < 0.1:
+            await connection.execute("UPDATE source SET lifecycle = 'rejected' WHERE source_id = $1", source)
 
 
 async def tell_story(database: Database, random: Random, source: int, start: datetime) -> None:
@@ -170,6 +178,23 @@ async def suspend(database: Database, random: Random, site: int) -> None:
         await act(database, number, Acted(SuspensionAct.APPROVE, NOW, person))
 
 
+async def show_running(database: Database, random: Random, source: int) -> None:
+    """Show late that a source was running for a while, and find that right."""
+    start = midnight(FIRST) + timedelta(hours=random.randint(100, 270))
+    end = start + timedelta(hours=random.randint(1, 40))
+    async with database.raw_connection() as connection:
+        number = await connection.fetchval(
+            "INSERT INTO dispute (source_id, first_day, last_day, raised_by, text, document, running_from, "
+            "running_until, raised_at, entered_by) VALUES ($1, $2, $2, 'u', 't', '', $3, $4, $4, 'Li') "
+            "RETURNING dispute_id",
+            source,
+            FIRST,
+            start,
+            end,
+        )
+        await connection.execute("INSERT INTO dispute_answer VALUES ($1, true, 't', $2, 'Wang')", number, end)
+
+
 async def blind_gateway(database: Database, random: Random) -> None:
     start = midnight(FIRST) + timedelta(hours=random.randint(0, 200))
     end = start + timedelta(hours=random.randint(1, 70))
@@ -196,6 +221,7 @@ async def test_what_is_learned_about_a_closed_day_is_told_anew(database: Databas
 
     await suspend(database, random, site)
     await blind_gateway(database, random)
+    await show_running(database, random, worlds[0].source_ids[1])
     async with database.raw_connection() as connection:
         await connection.execute(
             "UPDATE duty SET withdrawn_on = $2 WHERE site_id = $1", other, FIRST + 9 * DAY

@@ -154,12 +154,52 @@ def test_a_report_is_stored_printed_verified_and_told_anew(muster: Muster, tmp_p
     assert "says what revision 1 says" in same
     assert PERSON in listed
     assert paper.read_bytes().startswith(b"%PDF-")
-    assert len(workbook.sheetnames) == 8
+    assert len(workbook.sheetnames) == 10
     assert "changed after signing" in muster("report", "verify", str(signed), code=1)
     assert "there is no report 'R9'" in muster("report", "show", "R9", "--output", str(paper), code=1)
     assert "has not begun" in muster(
         "report", "store", "--first", "2100-01-01", "--last", "2100-01-02", code=1
     )
+
+
+def test_facts_are_attested_and_an_objection_is_entered_and_answered(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+    today = str(local_day(datetime.now(UTC)))
+    facts = muster("compliance", "facts")
+    before = muster("compliance", "list")
+    muster("compliance", "attest", "1", "sign_posted", "no", "--document", "7", "--person", PERSON)
+    after = muster("compliance", "list", "--system", "1")
+    wrong = muster("compliance", "attest", "1", "sign_posted", "perhaps", "--document", "7", code=1)
+    days = ("--first", today, "--last", today)
+    entered = muster("evidence", "dispute", "1", "--by", "U", "--text", "no", *days, "--person", PERSON)
+    own = muster("evidence", "answer", "1", "--text", "x", "--rejected", "--person", PERSON, code=1)
+    waiting = muster("evidence", "disputes", "--open")
+    half = muster(
+        *("evidence", "dispute", "1", "--by", "U", "--text", "no", *days),
+        *("--running-from", f"{today} 00:00"),
+        code=1,
+    )
+    muster("evidence", "answer", "1", "--text", "seen", "--rejected", "--person", "Somebody")
+    answered = muster("evidence", "disputes")
+
+    assert "road_or_square" in facts
+    assert "unresolved" in before
+    assert "broken" not in before
+    assert "broken" in after
+    assert "one of yes, no" in wrong
+    assert "somebody else answers it" in entered
+    assert "does not answer it" in own
+    assert "U: no" in waiting
+    assert "go together" in half
+    assert "rejected: seen" in answered
+    assert "U: no" not in muster("evidence", "disputes", "--open")
+
+
+def test_days_and_incidents_are_listed(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1), "--person", PERSON)
+
+    assert "cap of maintenance" in muster("report", "days")
+    assert "silent from" in muster("report", "incidents")
 
 
 def test_who_is_told_what_happens_is_entered_tried_listed_and_removed(muster: Muster, tmp_path: Path) -> None:
