@@ -28,8 +28,9 @@ SELECT t.site_id, t.district, t.class, y.effective_from, y.due_on, y.withdrawn_o
 
 -- name: day_eventful
 -- Sources of a day that are told one by one: something was laid over the day, or over the day before while they were
--- offline as the day began; they came or went within the day; late evidence tells of it; or their site is one of $6. $1, $2 start and end of the
--- day, $3 start of the day before, $4 now, $5 silence after which a gateway counts as blind, $6 sites
+-- offline as the day began; they came or went within the day; late evidence tells of it; or their site is one of $6.
+-- $1, $2 start and end of the day, $3 start of the day before, $4 now, $5 silence after which a gateway counts as
+-- blind, $6 sites
 WITH laid AS (
   SELECT source_id, ended_at FROM overlay_interval
    WHERE kind = 'unknown' AND source_id IS NOT NULL AND ended_at > $3 AND started_at < $2
