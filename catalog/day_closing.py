@@ -6,7 +6,8 @@ Most sources of a day have nothing but a measured state: these are summed up in 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -26,6 +27,9 @@ from catalog.reports import View
 
 WITHIN: Final = 120.0
 """Seconds for one statement: of a million sources it takes some."""
+
+ROWS_AT_ONCE: Final = 2_000
+"""Rows that are read or written before others get their turn: some 20 ms of the event loop, which they share."""
 
 MARKS_AT_ONCE: Final = 200
 """Marks that are looked at in one turn of mending."""
@@ -47,6 +51,9 @@ _COLUMNS: Final = (
     *("district", "day", "site_id", *_END, *(f"left_{name}" for name in _END)),
     *("outages", "carried", "days", "raw_days", *_TIMES, *REASONS),
 )
+
+
+_RETURN_COLUMNS: Final = ("site_id", "day", "back_on", "district", "outages", *_END)
 
 
 @dataclass(frozen=True)
@@ -128,12 +135,11 @@ class DayClosing:
             await transaction.execute("day_closing_memory")
             await transaction.execute("day_forget", day, within=WITHIN)
             await transaction.execute("day_stage")
-            told = ((places[site].district, site, each) for site, each in closed.items())
-            await self._gather(transaction, day, told)
+            await self._gather(transaction, day, places, closed)
             if is_over:
                 await transaction.execute("day_keep", within=WITHIN)
             await transaction.execute("day_sum_up", within=WITHIN)
-            sources = sum(each.account.sources for each in closed.values())
+            sources = await asyncio.to_thread(_sources_in, closed)
             cap = self._rules.maintenance_cap
             await transaction.execute("day_note", day, until, is_over, cap, sources, now)
         return Closing(day, until, sources, told_singly)
@@ -146,12 +152,12 @@ class DayClosing:
         async with self._database.snapshot() as snapshot:
             await snapshot.execute("day_closing_memory")
             sites = await _sites(snapshot)
-            back = [site for site, each in sites.items() if _is_back(each.duties, day)]
+            back = await asyncio.to_thread(_returning, sites, day)
             eventful = await snapshot.fetch(
                 "day_eventful", start, until, start - DAY, now, self._stale_after, back, within=WITHIN
             )
             ids = [row["source_id"] for row in eventful]
-            plain = await snapshot.fetch("day_plain", start, until, ids, within=WITHIN)
+            plain = await _read(snapshot, "day_plain", start, until, ids)
             closed = await asyncio.to_thread(_plain_days, plain, sites, day, until - start)
             # Those that are offline for long first, and together: only they need a long history.
             for begin in range(0, len(ids), AT_ONCE):
@@ -220,8 +226,7 @@ class DayClosing:
         districts = sorted({row["district"] for row in gone} | {each.district for each in places.values()})
         await transaction.execute("day_stage")
         for day, of_day in closed.items():
-            told = ((places[site].district, site, each) for site, each in of_day.items())
-            await self._gather(transaction, day, told)
+            await self._gather(transaction, day, places, of_day)
         await transaction.execute("day_keep", within=WITHIN)
         await transaction.execute("day_unstage", within=WITHIN)
         await transaction.execute("day_stage_kept", districts, first, within=WITHIN)
@@ -229,28 +234,51 @@ class DayClosing:
         await transaction.execute("day_sum_up", within=WITHIN)
 
     async def _gather(
-        self, transaction: Transaction, day: date, sites: Iterable[tuple[str, int, ClosedDay]]
+        self,
+        transaction: Transaction,
+        day: date,
+        places: Mapping[int, _Site],
+        closed: Mapping[int, ClosedDay],
     ) -> None:
-        rows, returns = await asyncio.to_thread(_rows, day, list(sites))
-        await transaction.copy("day_stage", _COLUMNS, rows, within=WITHIN)
-        await transaction.copy(
-            "day_return",
-            ("site_id", "day", "back_on", "district", "outages", *_END),
-            returns,
-            within=WITHIN,
-        )
+        told = iter(closed.items())
+        while part := list(itertools.islice(told, ROWS_AT_ONCE)):
+            rows, returns = await asyncio.to_thread(_rows, day, places, part)
+            await transaction.copy("day_stage", _COLUMNS, rows, within=WITHIN)
+            if returns:
+                await transaction.copy("day_return", _RETURN_COLUMNS, returns, within=WITHIN)
+
+
+async def _read(snapshot: Transaction, name: str, *arguments: object) -> list[asyncpg.Record]:
+    """Return the rows of a statement that may have a hundred thousand, and let others have their turns."""
+    return [row async for row in snapshot.stream(name, *arguments, prefetch=ROWS_AT_ONCE, within=WITHIN)]
 
 
 async def _sites(transaction: Transaction, sites: Sequence[int] | None = None) -> dict[int, _Site]:
+    return await asyncio.to_thread(_as_sites, await _read(transaction, "day_duties", sites))
+
+
+def _as_sites(rows: Sequence[asyncpg.Record]) -> dict[int, _Site]:
     found: dict[int, _Site] = {}
     # Most sites have the same duties as the one before: one tuple of them all is kept.
     known: dict[tuple[Duty, ...], tuple[Duty, ...]] = {}
-    for row in await transaction.fetch("day_duties", sites, within=WITHIN):
+    for row in rows:
         duty = Duty(row["effective_from"], row["due_on"], row["withdrawn_on"])
         before = found.get(row["site_id"])
         duties = (*(before.duties if before is not None else ()), duty)
         found[row["site_id"]] = _Site(row["district"], known.setdefault(duties, duties))
     return found
+
+
+def _sources_in(closed: Mapping[int, ClosedDay]) -> int:
+    return sum(each.account.sources for each in closed.values())
+
+
+def _returning(sites: Mapping[int, _Site], day: date) -> list[int]:
+    known: dict[tuple[Duty, ...], bool] = {}
+    for each in sites.values():
+        if each.duties not in known:
+            known[each.duties] = _is_back(each.duties, day)
+    return [site for site, each in sites.items() if known[each.duties]]
 
 
 def _is_back(duties: Sequence[Duty], day: date) -> bool:
@@ -353,10 +381,11 @@ def _add_singly(
 
 
 def _rows(
-    day: date, sites: Sequence[tuple[str, int, ClosedDay]]
+    day: date, places: Mapping[int, _Site], sites: Sequence[tuple[int, ClosedDay]]
 ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     rows, returns = [], []
-    for district, site, closed in sites:
+    for site, closed in sites:
+        district = places[site].district
         before = closed.told.get(day - DAY, Told())
         account = closed.account
         rows.append(
