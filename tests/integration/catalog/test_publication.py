@@ -298,7 +298,9 @@ CANARIES = st.lists(
 )
 
 PLANT = """
-WITH y AS (UPDATE system SET name = $1 || system_id), u AS (UPDATE unit SET responsibility_basis = $3),
+WITH y AS (UPDATE system SET name = $1 || system_id),
+     u AS (INSERT INTO attestation (system_id, fact, value, document, attested_at, attested_by)
+           SELECT system_id, 'place_owner', $3, $3, now(), $3 FROM system),
      t AS (UPDATE site SET address = $2, name = '馆' || site_id || $13),
      r AS (UPDATE source SET name = $4, serial = $5, lifecycle_reason = $6, mac = $14,
                              gb_id = CASE WHEN source_id = 1 THEN $15 END),
