@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -14,7 +14,7 @@ from catalog.database import Database, Statements
 from catalog.model.case import CaseStep, Standing, StepRefused, Taken, require, standing
 from catalog.model.connectivity import State
 from catalog.model.period import Period, merged, without
-from catalog.reading import LOCAL, local_day
+from catalog.reading import LOCAL, local_day, local_midnight
 from catalog.reports import View
 from catalog.signing import canonical
 
@@ -286,7 +286,7 @@ def _candidate(
 
 def _from(row: asyncpg.Record) -> datetime:
     """Return since when a source could have connected: its duty in effect, and it on the roll."""
-    effective = datetime.combine(row["effective_from"], time(), LOCAL)
+    effective = local_midnight(row["effective_from"])
     created: datetime = row["created_at"]
     return max(effective, created)
 

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -22,7 +22,7 @@ from catalog.model.closed_day import ClosedDay, Lived, Standing, Told, close
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.period import Period
 from catalog.model.rates import NOT_DUE, Account, CountingRules, Duty, binding_on, bound_by
-from catalog.reading import LOCAL
+from catalog.reading import LOCAL, local_midnight
 from catalog.reports import View
 
 WITHIN: Final = 120.0
@@ -99,11 +99,6 @@ async def first_day(database: Database) -> date | None:
     return day
 
 
-def midnight(day: date) -> datetime:
-    """Return when a local day begins."""
-    return datetime.combine(day, time(), LOCAL)
-
-
 @dataclass(frozen=True)
 class _Site:
     """Where a site stands, and what binds it."""
@@ -127,8 +122,8 @@ class DayClosing:
             TransactionConflict: somebody else closes.
             DatabaseAway: no answer.
         """
-        until = min(midnight(day + DAY), now)
-        is_over = until == midnight(day + DAY)
+        until = min(local_midnight(day + DAY), now)
+        is_over = until == local_midnight(day + DAY)
         async with self._database.transaction() as transaction:
             await transaction.execute("day_closing_turn")
             places, closed, told_singly = await self._tell(day, until, now)
@@ -148,7 +143,7 @@ class DayClosing:
         self, day: date, until: datetime, now: datetime
     ) -> tuple[Mapping[int, _Site], Mapping[int, ClosedDay], int]:
         """Return where the sites stand, each one's day, and how many sources were told singly."""
-        start = midnight(day)
+        start = local_midnight(day)
         async with self._database.snapshot() as snapshot:
             await snapshot.execute("day_closing_memory")
             sites = await _sites(snapshot)
@@ -209,7 +204,7 @@ class DayClosing:
         for begin in range(0, len(ids), AT_ONCE):
             histories = await whole_histories(snapshot, ids[begin : begin + AT_ONCE], view, _EVER.start)
             for day in days:
-                until = midnight(day + DAY)
+                until = local_midnight(day + DAY)
                 await asyncio.to_thread(_add_singly, histories, day, until, self._rules, closed[day])
         return closed
 
@@ -285,7 +280,7 @@ def _is_back(duties: Sequence[Duty], day: date) -> bool:
     """Tell whether a duty binds again that did not the day before."""
     if binding_on(duties, day) is None or binding_on(duties, day - DAY) is not None:
         return False
-    return any(each.start < midnight(day) for each in bound_by(duties, _EVER, LOCAL))
+    return any(each.start < local_midnight(day) for each in bound_by(duties, _EVER, LOCAL))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from catalog.database import Database
-from catalog.day_closing import DAY, REASONS, midnight
+from catalog.day_closing import DAY, REASONS
 from catalog.model.display import UnknownReason
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
+from catalog.reading import local_midnight
 from catalog.reports import View
 
 
@@ -58,7 +59,7 @@ async def day_rates(
         (row["key"], row["name"]): _account(row, returns.get((row["key"], row["name"]), {})) for row in told
     }
     until: datetime = closed[last]["until"]
-    return DayRates(Period(midnight(first), until), accounts, stale)
+    return DayRates(Period(local_midnight(first), until), accounts, stale)
 
 
 def _each(first: date, last: date) -> list[date]:

@@ -1,7 +1,8 @@
 """Incidents as they are read: what was decided, and what became of the sources that were lost by each."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 import asyncpg
 
@@ -10,6 +11,8 @@ from catalog.model.incident import Basis, Fault, Incident
 from catalog.model.period import Period
 from catalog.reading import Page, Region, cursor_instant, decode_cursor, encode_cursor
 from catalog.reports import View
+
+_EVER: Final = Period(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ async def list_incidents(
     """
     since, name = decode_cursor(cursor, (str, str)) if cursor else (None, None)
     before = cursor_instant(since) if since is not None else None
-    rows = await database.fetch("incident_list", view.region.first, view.region.last, before, name, limit + 1)
+    region = view.region
+    rows = await database.fetch(
+        "incident_list", region.first, region.last, before, name, limit + 1, _EVER.start, _EVER.end
+    )
     shown = rows[:limit]
     more = None
     if len(rows) > limit:
@@ -55,8 +61,10 @@ async def incidents_of(database: Database, view: View, period: Period) -> tuple[
         DatabaseAway: no answer.
     """
     region = view.region
-    rows = await database.fetch("incidents_of_period", region.first, region.last, period.start, period.end)
-    return tuple(_row(row) for row in rows)
+    rows = await database.fetch(
+        "incident_list", region.first, region.last, None, None, None, period.start, period.end
+    )
+    return tuple(_row(row) for row in reversed(rows))
 
 
 async def quarantined(database: Database, region: Region) -> tuple[int, int] | None:

@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from catalog.database import Database
-from catalog.day_closing import midnight
 from catalog.day_rates import DayRates, day_rates
 from catalog.histories import Histories, SourceHistory
 from catalog.model.display import Lifecycle
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules, account
-from catalog.reading import LOCAL, local_day
+from catalog.reading import local_day, local_midnight
 from catalog.reports import View
 
 
@@ -109,11 +108,11 @@ def local_period(first: date, last: date, now: datetime) -> Period:
     """
     if last < first:
         raise PeriodInvalid(f"the last day {last} lies before the first, {first}")
-    start = datetime.combine(first, time(), LOCAL)
+    start = local_midnight(first)
     if start >= now:
         raise PeriodInvalid(f"the first day {first} has not begun: there is nothing to report yet")
     try:
-        end = datetime.combine(last, time(), LOCAL) + timedelta(days=1)
+        end = local_midnight(last) + timedelta(days=1)
     except OverflowError:
         end = now
     return Period(start, min(end, now))
@@ -167,8 +166,10 @@ async def _is_larger(database: Database, view: View, number: int) -> bool:
 def _whole_days(period: Period, now: datetime) -> tuple[date, date] | None:
     """Return the first and the last of the whole local days of a period, the last up to now; None of another one."""
     first, last = local_day(period.start), local_day(period.end - timedelta(microseconds=1))
-    begins = period.start == midnight(first)
-    ends = period.end == midnight(last + timedelta(days=1)) or (period.end == now and last == local_day(now))
+    begins = period.start == local_midnight(first)
+    ends = period.end == local_midnight(last + timedelta(days=1)) or (
+        period.end == now and last == local_day(now)
+    )
     return (first, last) if begins and ends else None
 
 

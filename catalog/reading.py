@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Final, Generic, Self, TypeVar
 
 from catalog.model.display import Displayed, NeverConnected
@@ -78,6 +78,15 @@ class Page(Generic[Row]):
 def local_day(at: datetime) -> date:
     """Return the local day of an instant."""
     return at.astimezone(LOCAL).date()
+
+
+def local_midnight(day: date) -> datetime:
+    """Return when a local day begins.
+
+    Raises:
+        OverflowError: the calendar knows no such day.
+    """
+    return datetime.combine(day, time(), LOCAL)
 
 
 def encode_cursor(*parts: str | int) -> str:

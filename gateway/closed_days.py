@@ -10,10 +10,10 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from catalog.database import Database
-from catalog.day_closing import DAY, Closing, DayClosing, first_day, kept_days, midnight
+from catalog.day_closing import DAY, Closing, DayClosing, first_day, kept_days
 from catalog.errors import CatalogError, TransactionConflict
 from catalog.model.rates import CountingRules
-from catalog.reading import local_day
+from catalog.reading import local_day, local_midnight
 from gateway.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class ClosedDays:
             _log(await self._closing.close(days[0], now=now), self._passed(began))
             return self._passed(began) * REST
         today = local_day(now)
-        if began >= self._today_from and now > midnight(today):
+        if began >= self._today_from and now > local_midnight(today):
             await self._closing.close(today, now=now)
             self._today_from = began + max(TODAY_EVERY, TODAY_REST * self._passed(began))
         return LOOK_EVERY

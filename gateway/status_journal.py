@@ -52,7 +52,7 @@ class StatusJournal:
         self._limit = limit
         self._pending: deque[StatusChange] = deque()
         self._contacts: dict[int, Contact] = {}
-        self._incidents: deque[Incident] = deque(maxlen=INCIDENTS_LIMIT)
+        self._incidents: deque[Incident] = deque()
         self._stored_at = clock.monotonic()
         self._away_since: float | None = None
         self.dropped = 0
@@ -80,7 +80,14 @@ class StatusJournal:
                 )
 
     def note_incident(self, incident: Incident) -> None:
-        """Have an incident stored; of too many that wait the oldest is dropped."""
+        """Have an incident stored; of too many that wait the oldest is dropped, and that is logged."""
+        if len(self._incidents) == INCIDENTS_LIMIT:
+            dropped = self._incidents.popleft()
+            logger.error(
+                "the database is away and incident %s was dropped",
+                dropped.name,
+                extra={"action": "incident_dropped"},
+            )
         self._incidents.append(incident)
 
     def note(self, contact: Contact) -> None:
@@ -119,9 +126,7 @@ class StatusJournal:
                 acknowledge(stored, contacts)
                 if not self._pending and not self._contacts:
                     break
-            while self._incidents:
-                await self._observations.note_incident(self._incidents[0])
-                self._incidents.popleft()
+            await self._write_incidents()
         except DatabaseAway as error:
             if self._away_since is None:
                 self._away_since = self._stored_at
@@ -158,6 +163,22 @@ class StatusJournal:
             else:
                 stored.append(change)
         return stored
+
+    async def _write_incidents(self) -> None:
+        """Store the incidents that wait; one that the database refuses is left out, and holds up nothing."""
+        while self._incidents:
+            incident = self._incidents[0]
+            try:
+                await self._observations.note_incident(incident)
+            except (ConstraintViolated, QueryFailed) as error:
+                logger.error(  # noqa: TRY400 - the database's words tell more than our stack
+                    "incident %s is not stored: %s",
+                    incident.name,
+                    error,
+                    extra={"action": "incident_refused"},
+                )
+            if self._incidents and self._incidents[0] is incident:
+                self._incidents.popleft()
 
     def _take_out(self, batch: Sequence[StatusChange], contacts: Sequence[Contact]) -> None:
         self._stored_at = self._clock.monotonic()

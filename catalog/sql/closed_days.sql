@@ -114,7 +114,7 @@ ON CONFLICT (day) DO UPDATE
 SELECT stale_id, site_id, from_day FROM day_stale ORDER BY stale_id LIMIT $1;
 
 -- name: day_forget_marks
--- $1 marks
+-- Forget marks whose sites were told anew. $1 marks
 DELETE FROM day_stale WHERE stale_id = ANY ($1::bigint[]);
 
 -- name: day_sources_of_sites

@@ -361,18 +361,23 @@ CREATE TRIGGER suspension_act_makes_stale AFTER INSERT ON suspension_act
   FOR EACH ROW EXECUTE FUNCTION day_stale_by_suspension();
 
 CREATE FUNCTION day_stale_by_duty() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  bound_from date := NEW.effective_from;
 BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    bound_from := least(OLD.effective_from, NEW.effective_from);
+  END IF;
   -- One day earlier, too: it tells whom a duty still binds as the next day begins.
   INSERT INTO day_stale (site_id, from_day)
-  SELECT t.site_id, NEW.effective_from - 1 FROM site t
-   WHERE (t.site_id = NEW.site_id OR t.system_id = NEW.system_id)
+  SELECT t.site_id, bound_from - 1 FROM site t
+   WHERE bound_from <= local_day(now()) AND (t.site_id = NEW.site_id OR t.system_id = NEW.system_id)
      AND EXISTS (SELECT FROM source s
                   WHERE s.site_id = t.site_id AND s.created_at < local_midnight(local_day(now())));
   RETURN NULL;
 END $$;
 COMMENT ON FUNCTION day_stale_by_duty() IS 'A duty binds, or binds no more, on days that may be over.';
 CREATE TRIGGER duty_makes_stale AFTER INSERT OR UPDATE ON duty
-  FOR EACH ROW WHEN (NEW.effective_from <= local_day(now())) EXECUTE FUNCTION day_stale_by_duty();
+  FOR EACH ROW EXECUTE FUNCTION day_stale_by_duty();
 
 CREATE FUNCTION day_stale_by_source() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 
 from catalog.database import Database
-from catalog.day_closing import DAY, DayClosing, midnight
+from catalog.day_closing import DAY, DayClosing
 from catalog.errors import TransactionConflict
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
 from catalog.model.suspension import Acted, SuspensionAct, Window
 from catalog.rate_report import By, HowMany, RateReport, local_period, rate_report
-from catalog.reading import LOCAL, Region, local_day
+from catalog.reading import LOCAL, Region, local_day, local_midnight
 from catalog.reports import View
 from catalog.suspensions import act, request
 from tests.seed import ELSEWHERE, GATEWAY, HERE, NOW, Change, Seeded, apply, seed_roll
@@ -78,7 +78,7 @@ async def assert_same(database: Database, random: Random) -> None:
 async def seed_world(database: Database, random: Random) -> list[Seeded]:
     """Two districts whose sources come and go, with outages of ours, windows and duties that change."""
     worlds = [await seed_roll(database, count=6), await seed_roll(database, count=4, district=ELSEWHERE)]
-    start = midnight(FIRST)
+    start = local_midnight(FIRST)
     async with database.raw_connection() as connection:
         await connection.execute("SELECT ensure_partitions('2026-10-01', 3)")
         await connection.execute("UPDATE site SET class = 'WX8_03' WHERE site_id % 2 = 0")
@@ -164,7 +164,7 @@ async def change_duties(database: Database, random: Random, site: int) -> None:
 
 
 async def suspend(database: Database, random: Random, site: int) -> None:
-    start = midnight(FIRST) + timedelta(hours=random.randint(0, 250))
+    start = local_midnight(FIRST) + timedelta(hours=random.randint(0, 250))
     is_late = random.random() < 0.5
     window = Window(
         random.choice(list(SuspendedReason)),
@@ -180,7 +180,7 @@ async def suspend(database: Database, random: Random, site: int) -> None:
 
 async def show_running(database: Database, random: Random, source: int) -> None:
     """Show late that a source was running for a while, and find that right."""
-    start = midnight(FIRST) + timedelta(hours=random.randint(100, 270))
+    start = local_midnight(FIRST) + timedelta(hours=random.randint(100, 270))
     end = start + timedelta(hours=random.randint(1, 40))
     async with database.raw_connection() as connection:
         number = await connection.fetchval(
@@ -196,7 +196,7 @@ async def show_running(database: Database, random: Random, source: int) -> None:
 
 
 async def blind_gateway(database: Database, random: Random) -> None:
-    start = midnight(FIRST) + timedelta(hours=random.randint(0, 200))
+    start = local_midnight(FIRST) + timedelta(hours=random.randint(0, 200))
     end = start + timedelta(hours=random.randint(1, 70))
     await database.execute(
         "add_gateway_unknown", GATEWAY, UnknownReason.GATEWAY_DOWN.value, start, min(end, NOW)
@@ -226,6 +226,12 @@ async def test_what_is_learned_about_a_closed_day_is_told_anew(database: Databas
         await connection.execute(
             "UPDATE duty SET withdrawn_on = $2 WHERE site_id = $1", other, FIRST + 9 * DAY
         )
+        # A duty that turns out to bind from a later day on.
+        await connection.execute(
+            "UPDATE duty SET effective_from = '2027-01-01', due_on = '2027-01-01', withdrawn_on = NULL "
+            "WHERE duty_id = (SELECT max(duty_id) FROM duty WHERE site_id = $1)",
+            worlds[1].site_ids[1],
+        )
         await connection.execute(
             "UPDATE source SET lifecycle = 'rejected' WHERE source_id = $1 AND lifecycle <> 'removed'",
             worlds[0].source_ids[0],
@@ -246,12 +252,12 @@ async def test_what_is_learned_about_a_closed_day_is_told_anew(database: Databas
 async def test_a_change_that_reaches_back_over_midnight_is_told_anew(database: Database) -> None:
     seeded = await seed_roll(database, count=2)
     source = seeded.source_ids[0]
-    await apply(database, [Change(source, "online", midnight(FIRST))])
+    await apply(database, [Change(source, "online", local_midnight(FIRST))])
     await close_all(database)
     async with database.raw_connection() as connection:
         await connection.execute("DELETE FROM day_stale")
 
-    await apply(database, [Change(source, "offline", midnight(TODAY) - timedelta(minutes=7))])
+    await apply(database, [Change(source, "offline", local_midnight(TODAY) - timedelta(minutes=7))])
 
     assert await closing(database).mend(now=NOW) == 1
     [row] = (await report(database, FIRST, TODAY - DAY, By.DISTRICT, from_days=True)).rows
@@ -261,9 +267,9 @@ async def test_a_change_that_reaches_back_over_midnight_is_told_anew(database: D
 async def test_an_outage_that_we_could_not_see_for_a_day_is_one_outage(database: Database) -> None:
     seeded = await seed_roll(database, count=2)
     source = seeded.source_ids[0]
-    await apply(database, [Change(source, "online", midnight(FIRST))])
-    await apply(database, [Change(source, "offline", midnight(FIRST + 2 * DAY))])
-    blind = (midnight(FIRST + 4 * DAY), midnight(FIRST + 6 * DAY))
+    await apply(database, [Change(source, "online", local_midnight(FIRST))])
+    await apply(database, [Change(source, "offline", local_midnight(FIRST + 2 * DAY))])
+    blind = (local_midnight(FIRST + 4 * DAY), local_midnight(FIRST + 6 * DAY))
     await database.execute("add_gateway_unknown", GATEWAY, UnknownReason.GATEWAY_DOWN.value, *blind)
     await close_all(database)
 

@@ -5,9 +5,9 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from catalog.database import Database
-from catalog.day_closing import DAY, kept_days, midnight
+from catalog.day_closing import DAY, kept_days
 from catalog.model.rates import CountingRules
-from catalog.reading import LOCAL
+from catalog.reading import LOCAL, local_midnight
 from gateway.closed_days import LOOK_EVERY, SETTLES_AFTER, TODAY_EVERY, ClosedDays, missing
 from tests.clock import HandClock
 from tests.seed import NOW, seed_roll
@@ -18,7 +18,7 @@ BORN = date(2026, 10, 21)
 
 
 def at(day: date, hours: float = 0) -> datetime:
-    return midnight(day) + timedelta(hours=hours)
+    return local_midnight(day) + timedelta(hours=hours)
 
 
 def closed_days(
@@ -33,7 +33,7 @@ async def kept(database: Database) -> list[tuple[date, bool]]:
 
 def test_a_day_is_missing_once_it_has_settled() -> None:
     first, last, over = date(2026, 11, 1), date(2026, 11, 4), {date(2026, 11, 2)}
-    settled = midnight(last + DAY) + SETTLES_AFTER
+    settled = local_midnight(last + DAY) + SETTLES_AFTER
     assert missing(over, first, settled) == [last, date(2026, 11, 3), first]
     assert missing(over, first, settled - timedelta(seconds=1)) == [date(2026, 11, 3), first]
     assert missing(over, None, settled) == []

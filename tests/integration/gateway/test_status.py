@@ -598,8 +598,33 @@ async def test_an_incident_waits_for_a_database_that_is_away(database: Database)
     assert [row.incident for row in (await list_incidents(database, View(NOW))).items] == [incident]
 
 
-class AwayOnce(Observations):
-    """An observer whose database is away at the first incident."""
+async def test_an_incident_that_the_database_refuses_holds_up_no_other(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of no silent source there is no incident: the schema says so."""
+    bad = Incident("1-incident-1", NOW, NOW, NOW, Fault.OURS, Basis.SELF_TEST, 0)
+    good = Incident("1-incident-2", NOW, NOW, NOW, Fault.OURS, Basis.SELF_TEST, 20)
+    await seed_roll(database, count=2)
+    clock = HandClock(NOW)
+    journal = StatusJournal(IncidentsAlone(database, GATEWAY), clock, heartbeat=15.0)
+    journal.note_incident(bad)
+    journal.note_incident(good)
+
+    await journal.flush(SteadyTime(clock), lambda *_: None)
+
+    assert [row.incident for row in (await list_incidents(database, View(NOW))).items] == [good]
+    assert "incident 1-incident-1 is not stored" in caplog.text
+
+
+class IncidentsAlone(Observations):
+    """An observer that stores incidents and nothing else."""
+
+    async def write(self, *_: object, **__: object) -> None:
+        """Nothing else is stored here."""
+
+
+class AwayOnce(IncidentsAlone):
+    """One whose database is away at the first incident."""
 
     was_away = False
 
@@ -608,9 +633,6 @@ class AwayOnce(Observations):
             self.was_away = True
             raise DatabaseAway("away")
         await super().note_incident(incident)
-
-    async def write(self, *_: object, **__: object) -> None:
-        """Nothing else is stored here."""
 
 
 def change_of(source_id: int, seq: int, unknown: UnknownReason | None) -> StatusChange:
