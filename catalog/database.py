@@ -41,6 +41,9 @@ COMMAND_TIMEOUT: Final = 5.0
 POOL_SIZE: Final = 10
 """Connections at most; they are opened when first needed."""
 
+ROWS_AT_ONCE: Final = 2_000
+"""Rows that are read or written before others get their turn: some 20 ms of the event loop, which they share."""
+
 RELEASE_TIMEOUT: Final = 2.0
 """Seconds that a connection may take to leave an unanswered statement; then it is cut off."""
 
@@ -146,6 +149,14 @@ class Transaction(Statements):
                 table, columns=list(columns), records=records, timeout=within
             )
         return int(tag.rpartition(" ")[2])
+
+    async def gather(self, name: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
+        """Return the rows of a statement that may have a hundred thousand, and let others have their turns.
+
+        Raises:
+            DatabaseAway: no answer.
+        """
+        return [row async for row in self.stream(name, *args, prefetch=ROWS_AT_ONCE, within=within)]
 
     async def stream(
         self, name: str, *args: object, prefetch: int = 500, within: float | None = None

@@ -16,7 +16,7 @@ from typing import Final
 
 import asyncpg
 
-from catalog.database import Database, Transaction
+from catalog.database import ROWS_AT_ONCE, Database, Transaction
 from catalog.histories import AT_ONCE, SourceHistory, whole_histories
 from catalog.model.closed_day import ClosedDay, Lived, Standing, Told, close
 from catalog.model.display import SuspendedReason, UnknownReason
@@ -27,9 +27,6 @@ from catalog.reports import View
 
 WITHIN: Final = 120.0
 """Seconds for one statement: of a million sources it takes some."""
-
-ROWS_AT_ONCE: Final = 2_000
-"""Rows that are read or written before others get their turn: some 20 ms of the event loop, which they share."""
 
 MARKS_AT_ONCE: Final = 200
 """Marks that are looked at in one turn of mending."""
@@ -152,7 +149,7 @@ class DayClosing:
                 "day_eventful", start, until, start - DAY, now, self._stale_after, back, within=WITHIN
             )
             ids = [row["source_id"] for row in eventful]
-            plain = await _read(snapshot, "day_plain", start, until, ids)
+            plain = await snapshot.gather("day_plain", start, until, ids, within=WITHIN)
             closed = await asyncio.to_thread(_plain_days, plain, sites, day, until - start)
             # Those that are offline for long first, and together: only they need a long history.
             for begin in range(0, len(ids), AT_ONCE):
@@ -243,13 +240,9 @@ class DayClosing:
                 await transaction.copy("day_return", _RETURN_COLUMNS, returns, within=WITHIN)
 
 
-async def _read(snapshot: Transaction, name: str, *arguments: object) -> list[asyncpg.Record]:
-    """Return the rows of a statement that may have a hundred thousand, and let others have their turns."""
-    return [row async for row in snapshot.stream(name, *arguments, prefetch=ROWS_AT_ONCE, within=WITHIN)]
-
-
 async def _sites(transaction: Transaction, sites: Sequence[int] | None = None) -> dict[int, _Site]:
-    return await asyncio.to_thread(_as_sites, await _read(transaction, "day_duties", sites))
+    rows = await transaction.gather("day_duties", sites, within=WITHIN)
+    return await asyncio.to_thread(_as_sites, rows)
 
 
 def _as_sites(rows: Sequence[asyncpg.Record]) -> dict[int, _Site]:

@@ -6,12 +6,12 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from catalog.database import Database
+from catalog.database import Database, Transaction
 from catalog.day_closing import DAY, REASONS
 from catalog.model.display import UnknownReason
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
-from catalog.reading import local_midnight
+from catalog.reading import Region, local_midnight
 from catalog.reports import View
 
 
@@ -43,17 +43,28 @@ async def day_rates(
         DatabaseAway: no answer.
     """
     async with database.snapshot() as snapshot:
-        rows = [dict(row) for row in await snapshot.fetch("closed_days")]
-        closed = {row["day"]: row for row in rows if row["maintenance_cap"] == rules.maintenance_cap}
-        first, last = days
-        if by in {"unit", "site"} and last in closed and not closed[last]["is_over"]:
-            last -= DAY
-        if last < first or any(not _tells(closed, day, last) for day in _each(first, last)):
-            return None
-        region = (view.region.first, view.region.last)
-        told = [dict(row) for row in await snapshot.fetch("day_rates", *region, first, last, by)]
-        again = [dict(row) for row in await snapshot.fetch("day_returns", *region, first, last, by)]
-        stale = await snapshot.fetchval("day_stale_sites", *region, last)
+        return await day_rates_of(snapshot, view.region, days, by=by, rules=rules)
+
+
+async def day_rates_of(
+    snapshot: Transaction, region: Region, days: tuple[date, date], *, by: str, rules: CountingRules
+) -> DayRates | None:
+    """Return the rates of a region from what is read already in one snapshot; see `day_rates`.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
+    rows = [dict(row) for row in await snapshot.fetch("closed_days")]
+    closed = {row["day"]: row for row in rows if row["maintenance_cap"] == rules.maintenance_cap}
+    first, last = days
+    if by in {"unit", "site"} and last in closed and not closed[last]["is_over"]:
+        last -= DAY
+    if last < first or any(not _tells(closed, day, last) for day in _each(first, last)):
+        return None
+    codes = (region.first, region.last)
+    told = [dict(row) for row in await snapshot.fetch("day_rates", *codes, first, last, by)]
+    again = [dict(row) for row in await snapshot.fetch("day_returns", *codes, first, last, by)]
+    stale = await snapshot.fetchval("day_stale_sites", *codes, last)
     returns = {(row["key"], row["name"]): row for row in again}
     accounts = {
         (row["key"], row["name"]): _account(row, returns.get((row["key"], row["name"]), {})) for row in told

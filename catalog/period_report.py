@@ -1,14 +1,16 @@
 """The whole report of a region and period: rates, who never connected, who was offline, when we could not see.
 
-Everything in it is told of the period alone, as of its end, so that the same catalog tells it again at any later time:
-what is stored of it can be told anew and compared (status model T-4, T-5).
+It is told by source, from the histories; of a large region by site, from closed days (`site_report.py`). Everything in
+it is told of the period alone, as of its end, so that the same catalog tells it again at any later time: what is stored
+of it can be told anew and compared (status model T-4, T-5).
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from catalog.database import Database
@@ -18,7 +20,7 @@ from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason, days_overdue
 from catalog.model.history import Span
 from catalog.model.period import Period
-from catalog.model.rates import Account, CountingRules, Duty, binding_on, taken_out
+from catalog.model.rates import Account, CountingRules, Duty, Laid, binding_on, taken_out
 from catalog.rate_report import KEYS, By, RateRow, account_of, require_size
 from catalog.reading import local_day
 from catalog.reports import View
@@ -31,21 +33,48 @@ REMOVAL_SUSPECTED_AFTER: Final = timedelta(days=10)
 after the days by which a removal is reported before (WX-17)."""
 
 MOST_SOURCES: Final = 100_000
-"""Sources of one report."""
+"""Sources of one report that is told by source."""
 
-_TICK: Final = timedelta(microseconds=1)
+TICK: Final = timedelta(microseconds=1)
+"""What the last instant of a period lies before its end."""
+
+
+class ToldBy(StrEnum):
+    """What a line of a report stands for."""
+
+    SOURCE = "source"
+    SITE = "site"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a line of a report is about."""
+
+    source_id: int | None
+    "None where it is about a whole site."
+    unit: str
+    site: str
+    place_class: str
+    district: str
+
+    @classmethod
+    def of(cls, history: SourceHistory) -> "Where":
+        """Return where a source stands."""
+        return cls(history.source_id, history.unit, history.site, history.place_class, history.district)
 
 
 @dataclass(frozen=True)
 class NeverConnected:
-    """A source that must connect and had never done so at the end of the period (WX-21, WX-34)."""
+    """A source that must connect and had never done so at the end of the period, or a site with some (WX-21, WX-34)."""
 
-    history: SourceHistory
+    where: Where
+    site_id: int
     duty: Duty
     days_overdue: int
     "At the end of the period; 0 while it is in time."
-    hidden: UnknownReason | SuspendedReason | None
-    "What was laid over it at the end: never connected behind a blind gateway is never connected all the same."
+    hidden: UnknownReason | SuspendedReason | None = None
+    """What was laid over a source at the end: never connected behind a blind gateway is never connected all the same.
+    None of a site."""
     site_required: int = 0
     "Sources of its site that had to connect."
     site_never: int = 0
@@ -53,19 +82,19 @@ class NeverConnected:
 
 @dataclass(frozen=True)
 class WasOffline:
-    """A source that was offline in the period for a while that counts."""
+    """A source that was offline in the period for a while that counts, or a site with some."""
 
-    history: SourceHistory
+    where: Where
     account: Account
-    since: datetime | None
-    "Since when it is offline at the end of the period; None where it is not, or we cannot see."
+    since: datetime | None = None
+    "Since when a source is offline at the end of the period; None where it is not, or we cannot see, and of a site."
 
 
 @dataclass(frozen=True)
 class SuspectedRemoval:
     """A source on the roll that is offline for so long that somebody must look whether it still is there (WX-17)."""
 
-    history: SourceHistory
+    where: Where
     since: datetime
     days: int
     "Whole days, at the end of the period."
@@ -85,6 +114,7 @@ class NotSeen:
 class PeriodReport:
     """What is told of a region and a period."""
 
+    told_by: ToldBy
     period: Period
     all: Account
     rates: Mapping[By, Sequence[RateRow]]
@@ -136,6 +166,7 @@ class Telling:
     by: dict[By, dict[tuple[str, str], Account]] = field(default_factory=lambda: {by: {} for by in TOLD_BY})
     never: list[NeverConnected] = field(default_factory=list)
     offline: list[WasOffline] = field(default_factory=list)
+    removals: list[SuspectedRemoval] = field(default_factory=list)
     required_of: Counter[int] = field(default_factory=Counter)
     looked_after: Counter[str] = field(default_factory=Counter)
     not_seen: dict[str, list[NotSeen]] = field(default_factory=dict)
@@ -156,46 +187,44 @@ class Telling:
             accounts[key] = accounts.get(key, Account()) + own
 
     def _look_at_end(self, history: SourceHistory, own: Account) -> None:
-        last = self.period.end - _TICK
+        last = self.period.end - TICK
         hidden = _hidden_at(history, last, self.period.end)
         at_end = next((span for span in history.states if _holds(span, last)), None)
         if own.outages:
             is_offline = at_end is not None and at_end.what is State.OFFLINE and hidden is None
             since = at_end.start if at_end is not None and is_offline else None
-            self.offline.append(WasOffline(history, own, since))
+            self.offline.append(WasOffline(Where.of(history), own, since))
+            if since is not None and _existed_at(history, last):
+                self._suspect_removal(history, since)
         duty = binding_on(history.duties, local_day(last))
         if duty is None or history.lifecycle is Lifecycle.REJECTED or not _existed_at(history, last):
             return
         self.required_of[history.site_id] += 1
         if at_end is not None and at_end.what is State.NEVER_CONNECTED:
             overdue = days_overdue(today=local_day(last), due_on=duty.due_on)
-            self.never.append(NeverConnected(history, duty, overdue, hidden))
+            self.never.append(NeverConnected(Where.of(history), history.site_id, duty, overdue, hidden))
+
+    def _suspect_removal(self, history: SourceHistory, since: datetime) -> None:
+        if self.period.end - since >= REMOVAL_SUSPECTED_AFTER:
+            days = (self.period.end - since).days
+            self.removals.append(SuspectedRemoval(Where.of(history), since, days))
 
     def _note_blind(self, history: SourceHistory) -> None:
         self.looked_after[history.gateway_id] += 1
         if history.gateway_id in self.not_seen:
             return
-        self.not_seen[history.gateway_id] = [
-            NotSeen(each.reason, Period(start, end))
-            for each in history.blind
-            if isinstance(each.reason, UnknownReason)
-            and (start := max(each.period.start, self.period.start))
-            < (end := min(each.period.end, self.period.end))
-        ]
+        self.not_seen[history.gateway_id] = blind_in(self.period, history.blind)
 
     def finish(self, watermark: datetime | None, incidents: Sequence[IncidentRow]) -> PeriodReport:
         """Return the report of all that was taken in."""
-        never_of = Counter(line.history.site_id for line in self.never)
+        never_of = Counter(line.site_id for line in self.never)
         never = [
-            replace(
-                line,
-                site_required=self.required_of[line.history.site_id],
-                site_never=never_of[line.history.site_id],
-            )
+            replace(line, site_required=self.required_of[line.site_id], site_never=never_of[line.site_id])
             for line in self.never
         ]
-        never.sort(key=lambda line: (line.duty.due_on, line.history.district, line.history.source_id))
+        never.sort(key=lambda line: (line.duty.due_on, line.where.district, line.where.source_id))
         return PeriodReport(
+            told_by=ToldBy.SOURCE,
             period=self.period,
             all=self.all,
             rates={
@@ -204,32 +233,37 @@ class Telling:
             },
             never_connected=tuple(never),
             offline=tuple(self.offline),
-            suspected_removals=self._suspected_removals(),
+            suspected_removals=self.suspected_removals(),
             incidents=incidents,
             not_seen=tuple(
                 replace(each, sources=self.looked_after[gateway])
                 for gateway in sorted(self.not_seen)
-                for each in sorted(self.not_seen[gateway], key=lambda of: (of.period.start, of.reason))
+                for each in self.not_seen[gateway]
             ),
             watermark=watermark,
         )
 
-    def _suspected_removals(self) -> tuple[SuspectedRemoval, ...]:
-        found = [
-            SuspectedRemoval(line.history, line.since, (self.period.end - line.since).days)
-            for line in self.offline
-            if line.since is not None
-            and self.period.end - line.since >= REMOVAL_SUSPECTED_AFTER
-            and _existed_at(line.history, self.period.end - _TICK)
-        ]
-        return tuple(sorted(found, key=lambda each: (each.since, each.history.source_id)))
+    def suspected_removals(self) -> tuple[SuspectedRemoval, ...]:
+        """Return who is offline for so long that it may be gone, the longest first."""
+        return tuple(sorted(self.removals, key=lambda each: (each.since, each.where.source_id)))
+
+
+def blind_in(period: Period, blind: Iterable[Laid], sources: int = 0) -> list[NotSeen]:
+    """Return when a gateway could not see in a period, the earliest first."""
+    found = [
+        NotSeen(each.reason, Period(start, end), sources)
+        for each in blind
+        if isinstance(each.reason, UnknownReason)
+        and (start := max(each.period.start, period.start)) < (end := min(each.period.end, period.end))
+    ]
+    return sorted(found, key=lambda of: (of.period.start, of.reason))
 
 
 def _hidden_at(
     history: SourceHistory, at: datetime, until: datetime
 ) -> UnknownReason | SuspendedReason | None:
     """Return what is displayed over a source at an instant, in the order of display (4.2)."""
-    _, taken = taken_out([Period(at, at + _TICK)], history.laid(until))
+    _, taken = taken_out([Period(at, at + TICK)], history.laid(until))
     return next(iter(taken), None)
 
 

@@ -142,9 +142,9 @@ async def rate_report(
         DatabaseAway: no answer.
     """
     how_many = how_many or HowMany()
-    days = _whole_days(period, view.now)
+    days = whole_days(period, view.now)
     closed = None
-    if days is not None and by is not By.SOURCE and await _is_larger(database, view, how_many.told_singly):
+    if days is not None and by is not By.SOURCE and await is_larger(database, view, how_many.told_singly):
         closed = await day_rates(database, view, days, by=by.value, rules=rules)
     if closed is None:
         await require_size(database, view, how_many.most)
@@ -159,11 +159,16 @@ async def rate_report(
     return RateReport(closed.period, by, rows, everything, view.now, watermark, closed.stale_sites)
 
 
-async def _is_larger(database: Database, view: View, number: int) -> bool:
+async def is_larger(database: Database, view: View, number: int) -> bool:
+    """Tell whether the view's region has more sources.
+
+    Raises:
+        DatabaseAway: no answer.
+    """
     return bool(await database.fetchval("history_is_larger", view.region.first, view.region.last, number))
 
 
-def _whole_days(period: Period, now: datetime) -> tuple[date, date] | None:
+def whole_days(period: Period, now: datetime) -> tuple[date, date] | None:
     """Return the first and the last of the whole local days of a period, the last up to now; None of another one."""
     first, last = local_day(period.start), local_day(period.end - timedelta(microseconds=1))
     begins = period.start == local_midnight(first)

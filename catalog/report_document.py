@@ -11,22 +11,30 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from catalog.histories import SourceHistory
 from catalog.incidents import IncidentRow
 from catalog.jurisdictions import Jurisdiction
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
-from catalog.period_report import NeverConnected, NotSeen, PeriodReport, SuspectedRemoval, WasOffline
+from catalog.period_report import (
+    NeverConnected,
+    NotSeen,
+    PeriodReport,
+    SuspectedRemoval,
+    ToldBy,
+    WasOffline,
+    Where,
+)
 from catalog.rate_report import RateRow
 from catalog.reading import Region
 from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds_of
 from catalog.signing import Document, SignatureInvalid, canonical
 
 KIND: Final = "muster report"
-FORM: Final = 2
-"""Of the reports that are made; those of form 1, without incidents and suspected removals, are read as well."""
+FORM: Final = 3
+"""Of the reports that are made; those of form 1, without incidents and suspected removals, and of form 2, all told by
+source, are read as well."""
 
-_READ: Final = (1, FORM)
+_READ: Final = (1, 2, FORM)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Scope:
     last: date
     period: Period
     "The days, up to when the first revision was made."
+    told_by: ToldBy = ToldBy.SOURCE
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ def report_document(
             "last": scope.last.isoformat(),
             "from": instant_text(scope.period.start),
             "until": instant_text(scope.period.end),
+            "told_by": scope.told_by.value,
         },
         "content": content,
     }
@@ -167,7 +177,7 @@ def _row(row: RateRow) -> dict[str, object]:
 
 def _never(line: NeverConnected) -> dict[str, object]:
     return {
-        **_place(line.history),
+        **_where(line.where),
         "basis": line.duty.basis,
         "due_on": line.duty.due_on.isoformat(),
         "days_overdue": line.days_overdue,
@@ -178,8 +188,11 @@ def _never(line: NeverConnected) -> dict[str, object]:
 
 
 def _offline(line: WasOffline) -> dict[str, object]:
+    # Of one source its state at the end says what is counted of a site's.
+    counted = {"required": line.account.sources, "online": line.account.online}
     return {
-        **_place(line.history),
+        **_where(line.where),
+        **({} if line.where.source_id is not None else counted),
         "outages": line.account.outages,
         "offline_milliseconds": line.account.offline // MILLISECOND,
         "counted_milliseconds": line.account.counted // MILLISECOND,
@@ -188,7 +201,7 @@ def _offline(line: WasOffline) -> dict[str, object]:
 
 
 def _removal(each: SuspectedRemoval) -> dict[str, object]:
-    return {**_place(each.history), "offline_since": instant_text(each.since), "days": each.days}
+    return {**_where(each.where), "offline_since": instant_text(each.since), "days": each.days}
 
 
 def _incident(row: IncidentRow) -> dict[str, object]:
@@ -216,7 +229,7 @@ def _not_seen(each: NotSeen) -> dict[str, object]:
     }
 
 
-def _place(of: SourceHistory) -> dict[str, object]:
+def _where(of: Where) -> dict[str, object]:
     return {
         "source": of.source_id,
         "unit": of.unit,

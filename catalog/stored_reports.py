@@ -11,7 +11,7 @@ import asyncpg
 
 from catalog.database import Database, Statements, Transaction
 from catalog.model.period import Period
-from catalog.period_report import PeriodReport
+from catalog.period_report import PeriodReport, ToldBy
 from catalog.reading import (
     Page,
     Region,
@@ -50,6 +50,7 @@ class ReportHead:
     first: date
     last: date
     period: Period
+    told_by: ToldBy
     made_at: datetime
     made_by: str
     reason: str | None
@@ -58,7 +59,7 @@ class ReportHead:
     @property
     def scope(self) -> Scope:
         """Return what the report is about."""
-        return Scope(self.region, self.first, self.last, self.period)
+        return Scope(self.region, self.first, self.last, self.period, self.told_by)
 
 
 async def list_reports(
@@ -197,6 +198,7 @@ async def _add(
         scope.last,
         scope.period.start,
         scope.period.end,
+        scope.told_by.value,
         making.at,
         making.by,
         making.reason,
@@ -218,6 +220,7 @@ async def _add(
         first=scope.first,
         last=scope.last,
         period=scope.period,
+        told_by=scope.told_by,
         made_at=making.at,
         made_by=making.by,
         reason=making.reason,
@@ -233,6 +236,7 @@ def _head(row: asyncpg.Record) -> ReportHead:
         first=row["first_day"],
         last=row["last_day"],
         period=Period(row["starts_at"], row["ends_at"]),
+        told_by=ToldBy(row["told_by"]),
         made_at=row["made_at"],
         made_by=row["made_by"],
         reason=row["reason"],

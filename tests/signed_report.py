@@ -1,6 +1,7 @@
 """A signed report without a database: a district whose sources never connected, or were offline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from catalog.histories import FOREVER, SourceHistory
@@ -12,7 +13,7 @@ from catalog.model.history import Span
 from catalog.model.incident import Basis, Fault, Incident
 from catalog.model.period import Period
 from catalog.model.rates import CountingRules, Duty, Laid
-from catalog.period_report import Telling
+from catalog.period_report import PeriodReport, Telling, ToldBy, WasOffline
 from catalog.reading import LOCAL, Region
 from catalog.report_document import Making, Numbered, Scope, content_of, report_document
 from catalog.signing import SigningKey, Verified, verify
@@ -74,12 +75,31 @@ def signed_report(
     incidents: Sequence[IncidentRow] = (),
 ) -> Verified:
     """Return the report of some sources, signed and verified."""
-    period = Period(START, END)
-    telling = Telling(period, RULES)
+    telling = Telling(Period(START, END), RULES)
     telling.take(histories)
+    return _signed(telling.finish(END, incidents), region, reason)
+
+
+def signed_site_report(*histories: SourceHistory) -> Verified:
+    """Return the report of some sources, each of its own site, with a line for each site."""
+    telling = Telling(Period(START, END), RULES)
+    telling.take(histories)
+    told = telling.finish(END, ())
+    report = replace(
+        told,
+        told_by=ToldBy.SITE,
+        never_connected=[
+            replace(line, where=replace(line.where, source_id=None), hidden=None)
+            for line in told.never_connected
+        ],
+        offline=[WasOffline(replace(line.where, source_id=None), line.account) for line in told.offline],
+    )
+    return _signed(report, "3202", None)
+
+
+def _signed(report: PeriodReport, region: str, reason: str | None) -> Verified:
     here = Jurisdiction("320200", "示例市", "wuxi-2019", "cn-2025")
     making = Making(END, "Li", reason, "0.1.0", here, "320200-2026-001", RULES, quarantine=(3, 1))
     numbered = Numbered("320200-2026-R0001", 2 if reason else 1, "a" * 64 if reason else None)
-    scope = Scope(Region(region), date(2026, 11, 1), date(2026, 11, 20), period)
-    report = telling.finish(END, incidents)
+    scope = Scope(Region(region), date(2026, 11, 1), date(2026, 11, 20), report.period, report.told_by)
     return verify(KEY.sign(report_document(numbered, scope, making, content_of(report), END)))

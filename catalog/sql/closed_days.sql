@@ -18,11 +18,11 @@ SELECT day, until, is_over, maintenance_cap, sources, closed_at FROM closed_day 
 
 -- name: day_duties
 -- Each site with a duty that it was ever bound by. $1 sites, or null for all
-SELECT t.site_id, t.district, t.class, y.effective_from, y.due_on, y.withdrawn_on
+SELECT t.site_id, t.district, y.effective_from, y.due_on, y.withdrawn_on
   FROM duty y JOIN site t ON y.site_id = t.site_id
  WHERE $1::bigint[] IS NULL OR t.site_id = ANY ($1)
 UNION ALL
-SELECT t.site_id, t.district, t.class, y.effective_from, y.due_on, y.withdrawn_on
+SELECT t.site_id, t.district, y.effective_from, y.due_on, y.withdrawn_on
   FROM duty y JOIN site t ON y.system_id = t.system_id
  WHERE $1::bigint[] IS NULL OR t.site_id = ANY ($1);
 

@@ -742,6 +742,7 @@ CREATE TABLE stored_report (
   last_day      date NOT NULL CHECK (last_day >= first_day),
   starts_at     timestamptz NOT NULL,
   ends_at       timestamptz NOT NULL CHECK (ends_at > starts_at),
+  told_by       text NOT NULL DEFAULT 'source' CHECK (told_by IN ('source', 'site')),
   made_at       timestamptz NOT NULL,
   made_by       text NOT NULL CHECK (made_by <> ''),
   reason        text CHECK (reason <> ''),
@@ -756,6 +757,7 @@ COMMENT ON COLUMN stored_report.number IS 'Counts the reports about a region and
 COMMENT ON COLUMN stored_report.district IS 'Whose report it is: the jurisdiction of the installation.';
 COMMENT ON COLUMN stored_report.region IS 'Prefix of the administrative codes that it tells of.';
 COMMENT ON COLUMN stored_report.ends_at IS 'The same in all revisions, though the last day may not have been over.';
+COMMENT ON COLUMN stored_report.told_by IS 'What its lines stand for: sources, from their histories, or sites, from closed days.';
 COMMENT ON COLUMN stored_report.reason IS 'Why it was told anew.';
 COMMENT ON COLUMN stored_report.content_sha256 IS 'Of the canonical JSON of the content: two revisions never have the same one after the other.';
 COMMENT ON COLUMN stored_report.signed IS 'The signed document, as text: the same bytes whoever asks.';

@@ -10,15 +10,16 @@ SELECT count(*) FROM stored_report WHERE number LIKE $1 AND revision = 1;
 
 -- name: report_add
 -- Store a revision. $1 number, $2 revision, $3 district, $4 region, $5 first day, $6 last day, $7 start, $8 end,
--- $9 made at, $10 made by, $11 reason, $12 hash of the content, $13 signed document
-INSERT INTO stored_report (number, revision, district, region, first_day, last_day, starts_at, ends_at, made_at, made_by,
-                           reason, content_sha256, signed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+-- $9 told by, $10 made at, $11 made by, $12 reason, $13 hash of the content, $14 signed document
+INSERT INTO stored_report (number, revision, district, region, first_day, last_day, starts_at, ends_at, told_by, made_at,
+                           made_by, reason, content_sha256, signed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: report_heads
 -- Revisions of reports about regions that begin with a prefix, the newest first. $1 LIKE pattern of the regions,
 -- $2 one number or null, $3, $4, $5 cursor (made at, number, revision) or nulls, $6 limit
-SELECT number, revision, region, first_day, last_day, starts_at, ends_at, made_at, made_by, reason, content_sha256
+SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, made_at, made_by, reason,
+       content_sha256
   FROM stored_report
  WHERE region LIKE $1 AND ($2::text IS NULL OR number = $2)
    AND ($3::timestamptz IS NULL OR (made_at, number, revision) < ($3, $4::text, $5::int))
@@ -27,6 +28,41 @@ SELECT number, revision, region, first_day, last_day, starts_at, ends_at, made_a
 -- name: report_read
 -- A revision with its signed document, the last one when none is named. $1 number, $2 LIKE pattern of the regions,
 -- $3 revision or null
-SELECT number, revision, region, first_day, last_day, starts_at, ends_at, made_at, made_by, reason, content_sha256, signed
+SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, made_at, made_by, reason,
+       content_sha256, signed
   FROM stored_report WHERE number = $1 AND region LIKE $2 AND ($3::int IS NULL OR revision = $3)
  ORDER BY revision DESC LIMIT 1;
+
+-- name: report_site_rows
+-- The sites of a region, and how many of their sources stood on the roll at an instant, and of these never connected by
+-- then. $1, $2 the region's first and last code, $3 instant
+SELECT t.site_id, t.district, t.name AS site, t.class, u.name AS unit, t.gateway_id,
+       coalesce(s.required, 0) AS required, coalesce(s.never, 0) AS never
+  FROM site t
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+  LEFT JOIN (SELECT s.site_id, count(*) AS required,
+                    count(*) FILTER (WHERE c.first_connected_at IS NULL OR c.first_connected_at > $3) AS never
+               FROM source s JOIN connectivity c ON c.source_id = s.source_id
+              WHERE s.district BETWEEN $1 AND $2 AND s.lifecycle <> 'rejected' AND s.created_at <= $3
+                AND (s.retired_at IS NULL OR s.retired_at > $3)
+              GROUP BY s.site_id) s ON s.site_id = t.site_id
+ WHERE t.district BETWEEN $1 AND $2;
+
+-- name: report_duties
+-- The duties that ever bound the sites of a region. $1, $2 the region's first and last code
+SELECT t.site_id, y.effective_from, y.due_on, y.withdrawn_on, y.basis
+  FROM duty y JOIN site t ON y.site_id = t.site_id WHERE t.district BETWEEN $1 AND $2
+UNION ALL
+SELECT t.site_id, y.effective_from, y.due_on, y.withdrawn_on, y.basis
+  FROM duty y JOIN site t ON y.system_id = t.system_id WHERE t.district BETWEEN $1 AND $2;
+
+-- name: report_long_offline
+-- Sources of a region that were offline at an instant, and had been since an earlier one at least, whatever is laid
+-- over it. $1, $2 the region's first and last code, $3 instant, $4 the earlier one
+SELECT source_id FROM connectivity
+ WHERE district BETWEEN $1 AND $2 AND state = 'offline' AND since <= $4
+UNION
+SELECT source_id FROM connectivity_interval
+ WHERE district BETWEEN $1 AND $2 AND state = 'offline' AND started_at <= $4 AND ended_at > $3
+ ORDER BY source_id;

@@ -1,6 +1,6 @@
 """What the API answers, role by role: allow-lists. A new column of the catalog shows nowhere until it stands here."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
@@ -13,7 +13,7 @@ from gateway.api.registry import Answer, Schema
 Instant = Annotated[
     datetime,
     PlainSerializer(
-        lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         return_type=str,
         when_used="json",
     ),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from catalog.period_report import ToldBy
 from catalog.stored_reports import LONGEST_REASON, ReportHead
 from gateway.api.registry import Answer, Schema
 from gateway.api.schemas import Dated, Instant, PageQuery, RegionText
@@ -28,6 +29,10 @@ class MakeReportBody(Schema):
     first: date | None = Field(None, description="First local day; without it 29 days before the last.")
     last: date | None = Field(None, description="Last local day, itself included; without it today.")
     region: RegionText = ""
+    told_by: ToldBy | None = Field(
+        None,
+        description="What its lines stand for; without it sources, and sites of a region of over 100,000 sources.",
+    )
 
 
 class RemakeReportBody(Schema):
@@ -46,6 +51,8 @@ class StoredReportAnswer(Answer):
     last: date
     until: Instant
     "The end of what is told; the same in all revisions."
+    told_by: ToldBy
+    "What its lines stand for."
     made_at: Instant
     reason: str | None
     "Why it was told anew; null for the first revision."
@@ -61,6 +68,7 @@ class StoredReportAnswer(Answer):
             first=head.first,
             last=head.last,
             until=head.period.end,
+            told_by=head.told_by,
             made_at=head.made_at,
             reason=head.reason,
             content_sha256=head.content_sha256,

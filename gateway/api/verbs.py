@@ -26,6 +26,7 @@ from catalog.errors import CredentialUnreadable
 from catalog.jurisdictions import load_jurisdictions
 from catalog.model.network import Authorisation
 from catalog.model.secret import Secret
+from catalog.period_report import ToldBy
 from catalog.publication import Imprint, PublicationRefused, PublicEdition
 from catalog.rate_report import report_days
 from catalog.reading import Region, local_day
@@ -304,13 +305,20 @@ async def reject_edition(acting: Acting, proposal_id: int, reason: str) -> None:
 
 
 async def make_report(
-    acting: Acting, *, region: str = "", first: date | None = None, last: date | None = None
+    acting: Acting,
+    *,
+    region: str = "",
+    first: date | None = None,
+    last: date | None = None,
+    told_by: ToldBy | None = None,
 ) -> ReportHead:
     """Tell, sign and store a report of whole local days."""
     services, view = acting.services, look(acting, region)
     with services.long_reports.turn(), rules():
         days = report_days(first, last, local_day(view.now))
-        return await making.make_report(services.database, services.config, view, days, acting.principal.name)
+        return await making.make_report(
+            services.database, services.config, view, days, acting.principal.name, told_by
+        )
 
 
 async def remake_report(acting: Acting, number: str, reason: str) -> ReportHead:

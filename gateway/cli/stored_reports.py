@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from catalog.database import Database
+from catalog.period_report import ToldBy
 from catalog.reading import LOCAL, Page, Region
 from catalog.report_document import require_report
 from catalog.signing import verify
@@ -48,6 +49,12 @@ def store_report(
     first: FirstOption = None,
     last: LastOption = None,
     region: RegionOption = "",
+    told_by: Annotated[
+        ToldBy | None,
+        typer.Option(
+            "--by", help="A line for each source, or each site; by site in a region of over 100,000 sources."
+        ),
+    ] = None,
     person: PersonOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -55,7 +62,8 @@ def store_report(
 
     async def work(database: Database, settings: Config) -> ReportHead:
         view = settings_view(settings, region)
-        return await make_report(database, settings, view, days(first, last), person_or_login(person))
+        who = person_or_login(person)
+        return await make_report(database, settings, view, days(first, last), who, told_by)
 
     _say_stored(run(config, work))
 
@@ -84,13 +92,25 @@ def list_stored_reports(region: RegionOption = "", config: ConfigOption = None) 
 
     page = run(config, work)
     table = Table(
-        "number", "revision", "region", "first", "last", "made", "by", "told anew because", box=None
+        *(
+            "number",
+            "revision",
+            "region",
+            "a line for each",
+            "first",
+            "last",
+            "made",
+            "by",
+            "told anew because",
+        ),
+        box=None,
     )
     for head in page.items:
         table.add_row(
             head.number,
             str(head.revision),
             head.region.prefix or "all",
+            head.told_by.value,
             head.first.isoformat(),
             head.last.isoformat(),
             f"{head.made_at.astimezone(LOCAL):%Y-%m-%d %H:%M}",

@@ -197,10 +197,17 @@ async def _reject(acting: Acting, form: Form, language: str) -> Notice:
 
 async def _make_report(acting: Acting, form: Form, language: str) -> Notice:
     try:
-        body = MakeReportBody(region=form.text("region"), first=form.day("first"), last=form.day("last"))
+        body = MakeReportBody(
+            region=form.text("region"),
+            first=form.day("first"),
+            last=form.day("last"),
+            told_by=form.text("told_by") or None,  # type: ignore[arg-type]
+        )
     except ValidationError as error:
         raise invalid(error) from error
-    head = await verbs.make_report(acting, region=body.region, first=body.first, last=body.last)
+    head = await verbs.make_report(
+        acting, region=body.region, first=body.first, last=body.last, told_by=body.told_by
+    )
     return Notice(is_good=True, text=f"{text('done.make_report', language)}: {head.number}")
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from catalog.period_report import ToldBy
 from catalog.profiles.load import effective_profile
 from catalog.reading import LOCAL
 from catalog.report_document import require_report
@@ -88,13 +89,14 @@ def lay_out(verified: Verified, language: str) -> LaidOut:
     report = require_report(verified.document)
     say, read = partial(text, language=language), partial(word, language=language)
     made, scope, content = report["made"], report["scope"], report["content"]
+    by_site = scope.get("told_by") == ToldBy.SITE
     number = _numbered(report, say)
     titles = _class_titles(made["profile"], language)
     tables = [
         *(_rates(by, content, titles, say) for by in _BY if by in content["rates"]),
         _time(content["all"]["milliseconds"], say, read),
-        _never(content["never_connected"], say, read),
-        _offline(content["offline"], say),
+        _never(content["never_connected"], say, read, by_site=by_site),
+        _offline(content["offline"], say, by_site=by_site),
         *((_removals(content["suspected_removals"], say),) if "suspected_removals" in content else ()),
         *((_incidents(content["incidents"], say),) if "incidents" in content else ()),
         _not_seen(content["not_seen"], say, read),
@@ -125,6 +127,7 @@ def _head(
     until = _shown(_instant(scope["until"]))
     yield say("report_period"), f"{scope['first']} – {scope['last']} ({say('until')} {until})"
     yield say("region"), scope["region"] or say("everything")
+    yield say("told_by"), say(f"told_by.{scope.get('told_by', ToldBy.SOURCE)}")
     yield say("report_edition"), made["edition"] or say("no_edition")
     yield say("profile"), made["profile"]
     yield say("made_at"), f"{_shown(_instant(made['at']))} · {made['by']} · Muster {made['muster']}"
@@ -184,46 +187,55 @@ def _time(milliseconds: Mapping[str, Any], say: Said, read: Said) -> ReportTable
     return ReportTable("time", say("counted_time"), columns, rows)
 
 
-def _never(lines: Sequence[Mapping[str, Any]], say: Said, read: Said) -> ReportTable:
+def _never(lines: Sequence[Mapping[str, Any]], say: Said, read: Said, *, by_site: bool) -> ReportTable:
     columns = (
-        *_place_columns(say),
+        *_place_columns(say, by_site=by_site),
         Column(say("basis"), 10),
         Column(say("due_on"), 11),
         Column(say("days_overdue"), 9, is_number=True),
         Column(say("site_never"), 13, is_number=True),
-        Column(say("state"), 14),
+        *(() if by_site else (Column(say("state"), 14),)),
     )
+
+    def state(line: Mapping[str, Any]) -> str:
+        is_shown = f"{SHAPES['never_connected']} {say('never_connected')}"
+        return read(line["hidden"]) if line["hidden"] else is_shown
+
     rows = [
         (
-            *_place(line),
+            *_place(line, by_site=by_site),
             line["basis"],
             date.fromisoformat(line["due_on"]),
             line["days_overdue"],
             f"{line['site_never_connected']} / {line['site_required']}",
-            read(line["hidden"])
-            if line["hidden"]
-            else f"{SHAPES['never_connected']} {say('never_connected')}",
+            *(() if by_site else (state(line),)),
         )
         for line in lines
     ]
     return ReportTable("never_connected", say("never_connected"), columns, rows)
 
 
-def _offline(lines: Sequence[Mapping[str, Any]], say: Said) -> ReportTable:
+def _offline(lines: Sequence[Mapping[str, Any]], say: Said, *, by_site: bool) -> ReportTable:
     columns = (
-        *_place_columns(say),
+        *_place_columns(say, by_site=by_site),
         Column(say("outages"), 9, is_number=True),
         Column(say("offline_hours"), 11, is_number=True),
         Column(say("counted_hours"), 12, is_number=True),
-        Column(say("offline_at_end"), 18),
+        Column(say("online_at_end"), 13, is_number=True) if by_site else Column(say("offline_at_end"), 18),
     )
+
+    def at_end(line: Mapping[str, Any]) -> Cell:
+        if by_site:
+            return f"{line['online']} / {line['required']}"
+        return _instant(line["offline_since"]) if line["offline_since"] else None
+
     rows = [
         (
-            *_place(line),
+            *_place(line, by_site=by_site),
             line["outages"],
             _hours(line["offline_milliseconds"]),
             _hours(line["counted_milliseconds"]),
-            _instant(line["offline_since"]) if line["offline_since"] else None,
+            at_end(line),
         )
         for line in lines
     ]
@@ -278,9 +290,9 @@ def _not_seen(lines: Sequence[Mapping[str, Any]], say: Said, read: Said) -> Repo
     return ReportTable("not_seen", say("not_seen"), columns, rows)
 
 
-def _place_columns(say: Said) -> Sequence[Column]:
+def _place_columns(say: Said, *, by_site: bool = False) -> Sequence[Column]:
     return (
-        Column(say("source"), 8, is_number=True),
+        *(() if by_site else (Column(say("source"), 8, is_number=True),)),
         Column(say("unit"), 24),
         Column(say("site"), 24),
         Column(say("by_class"), 11),
@@ -288,8 +300,9 @@ def _place_columns(say: Said) -> Sequence[Column]:
     )
 
 
-def _place(line: Mapping[str, Any]) -> Sequence[Cell]:
-    return line["source"], line["unit"], line["site"], line["class"], line["district"]
+def _place(line: Mapping[str, Any], *, by_site: bool = False) -> Sequence[Cell]:
+    place = (line["unit"], line["site"], line["class"], line["district"])
+    return place if by_site else (line["source"], *place)
 
 
 def _class_titles(profile: str, language: str) -> Mapping[str, str]:

@@ -26,7 +26,9 @@ _FORMATS: Final[Mapping[str, Mapping[str, object]]] = {
 def write_workbook(laid_out: LaidOut) -> bytes:
     """Return a report as XLSX."""
     file = io.BytesIO()
-    book = xlsxwriter.Workbook(file, {"strings_to_formulas": False, "strings_to_urls": False})
+    book = xlsxwriter.Workbook(
+        file, {"strings_to_formulas": False, "strings_to_urls": False, "constant_memory": True}
+    )
     book.set_properties({"title": f"{laid_out.title} {laid_out.number}", "created": _naive(laid_out.made_at)})
     formats = {name: book.add_format(dict(form)) for name, form in _FORMATS.items()}
     first = book.add_worksheet(text("stored_reports", laid_out.language))

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from datetime import date, timedelta
 
 import openpyxl
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from catalog.access import AccessLog, Role
 from catalog.cases import candidates, open_case, take_step
 from catalog.database import Database
+from catalog.day_closing import DayClosing
 from catalog.model.case import CaseStep
 from catalog.reports import View
 from catalog.signing import verify
 from gateway.api.app import OPERATIONS
 from gateway.api.openapi import committed, render
-from tests.api_peer import Api
+from gateway.opening import counting_rules
+from tests.api_peer import CONFIG, Api
 from tests.seed import HERE, NOW, seed_every_state, seed_roll
 
 pytestmark = pytest.mark.postgres
@@ -401,6 +404,35 @@ async def test_a_report_is_made_listed_given_and_told_anew(api: Api, database: D
     assert last["document"]["content"]["all"]["required"] == 4
     log = await AccessLog(database).recent(1)
     assert log[0].scope == f"number={made['number']}"
+
+
+async def test_a_report_by_site_waits_for_its_days_and_leaves_today_out(api: Api, database: Database) -> None:
+    seeded = await seed_every_state(database)
+    path, asked = "/api/v1/reports/stored", {"first": "2026-11-18", "last": "2026-11-20", "told_by": "site"}
+    early = await api.client.post(path, json=asked, headers=api.headers("operator"))
+    today = await api.client.post(path, json=asked | {"first": "2026-11-20"}, headers=api.headers("operator"))
+    closing = DayClosing(database, counting_rules(CONFIG), timedelta(seconds=60))
+    for day in (date(2026, 11, 18), date(2026, 11, 19)):
+        await closing.close(day, now=NOW)
+    made = await (await api.client.post(path, json=asked, headers=api.headers("operator"))).json()
+    document = (await api.get(f"{path}/{made['number']}"))["document"]
+    again = f"{path}/{made['number']}/revisions"
+    same = await api.client.post(again, json={"reason": "x"}, headers=api.headers("operator"))
+
+    assert (early.status, today.status) == (422, 422)
+    assert "is closed: `muster report days`" in (await early.json())["detail"]
+    assert "2026-11-20 is not" in (await today.json())["detail"]
+    assert (made["told_by"], made["last"], made["until"]) == (
+        "site",
+        "2026-11-19",
+        "2026-11-19T16:00:00.000Z",
+    )
+    assert document["scope"]["told_by"] == "site"
+    never = document["content"]["never_connected"]
+    assert {line["source"] for line in never} == {None}
+    assert len(never) == len({line["site"] for line in never}) == len(seeded.site_ids)
+    assert sum(line["site_never_connected"] for line in never) == 3
+    assert same.status == 409
 
 
 @pytest.mark.parametrize(("form", "begins"), [("pdf", b"%PDF-"), ("xlsx", b"PK")])

@@ -218,7 +218,7 @@ async def test_what_is_signed_but_no_report_is_told_so() -> None:
     with pytest.raises(SignatureInvalid, match="no report"):
         lay_out(verify(KEY.sign({"kind": "muster evidence sheet", "form": 1})), "zh")
     with pytest.raises(SignatureInvalid, match="newer Muster"):
-        lay_out(verify(KEY.sign({"kind": "muster report", "form": 3})), "zh")
+        lay_out(verify(KEY.sign({"kind": "muster report", "form": 4})), "zh")
 
 
 async def test_two_at_once_get_two_numbers(database: Database) -> None:

@@ -13,7 +13,15 @@ from gateway.config import ReportsConfig
 from gateway.reporting.pdf import FontMissing, write_pdf
 from gateway.reporting.tables import LaidOut, ReportTable, Share, lay_out, shown
 from gateway.reporting.workbook import write_workbook
-from tests.signed_report import END, INCIDENTS, KEY, history, outage, signed_report
+from tests.signed_report import (
+    END,
+    INCIDENTS,
+    KEY,
+    history,
+    outage,
+    signed_report,
+    signed_site_report,
+)
 
 NEW_PARTS = ("suspected_removals", "incidents")
 """What reports of form 1 do not know."""
@@ -90,11 +98,29 @@ def test_incidents_stand_with_the_verdict_and_what_became_of_their_sources() -> 
     assert dict(laid_out.head)["Quarantine (when made)"] == "Sightings 3 · Quarantine 1"
 
 
+def test_a_report_by_site_has_a_line_for_each_site_and_names_no_source() -> None:
+    laid_out = lay_out(signed_site_report(history(1), outage(2, 10), outage(3, 300)), "zh")
+    [never] = table(laid_out, "never_connected").rows
+    offline = table(laid_out, "offline")
+    removals = table(laid_out, "suspected_removals").rows
+
+    assert dict(laid_out.head)["逐行"] == "按场所"
+    assert [shown(cell) for cell in never] == [
+        *("示例单位", "示例公园 1", "WX8_07", "320299", "WX-21.2", "2026-10-01", "50", "1 / 1")
+    ]
+    assert [column.heading for column in offline.columns][-1] == "期末在线 / 应接"
+    assert [shown(cell) for cell in offline.rows[0][1:]] == [
+        *("示例公园 2", "WX8_07", "320299", "1", "10.00", "467.00", "0 / 1")
+    ]
+    assert [row[0] for row in removals] == [3]
+
+
 def test_a_report_of_the_older_form_is_laid_out_as_it_was() -> None:
     document = dict(signed_report(history(1)).document)
     content = {name: part for name, part in document["content"].items() if name not in NEW_PARTS}  # type: ignore[attr-defined]
     made = {name: part for name, part in document["made"].items() if name != "quarantine"}  # type: ignore[attr-defined]
-    older = verify(KEY.sign(document | {"form": 1, "content": content, "made": made}))
+    scope = {name: part for name, part in document["scope"].items() if name != "told_by"}  # type: ignore[attr-defined]
+    older = verify(KEY.sign(document | {"form": 1, "content": content, "made": made, "scope": scope}))
 
     assert [each.key for each in lay_out(older, "en").tables] == [
         *("rates_district", "rates_class", "rates_unit", "time", "never_connected", "offline", "not_seen")
