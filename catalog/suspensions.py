@@ -9,6 +9,7 @@ import asyncpg
 
 from catalog.database import Database, Statements
 from catalog.model.display import SuspendedReason
+from catalog.model.operation import RestHours
 from catalog.model.period import Period
 from catalog.model.suspension import (
     Acted,
@@ -64,7 +65,7 @@ async def request(
     """Ask for a window of a whole site or of one source; return its number.
 
     Raises:
-        ActRefused: too long, too long ago, or without a document.
+        ActRefused: too long, too long ago, without a document, or hours and reason do not fit.
         NoSuchSuspension: there is no such site or source.
         DatabaseAway: no answer.
     """
@@ -79,6 +80,9 @@ async def request(
         window.document,
         window.requested_at,
         window.requested_by,
+        window.hours.begins if window.hours is not None else None,
+        window.hours.ends if window.hours is not None else None,
+        sorted(window.hours.weekdays) if window.hours is not None else None,
     )
     if number is None:
         what = f"site {site_id}" if site_id is not None else f"source {source_id}"
@@ -155,6 +159,9 @@ def _suspension(row: asyncpg.Record, acts: Sequence[Acted]) -> Suspension:
             row["document"],
             row["requested_at"],
             row["requested_by"],
+            None
+            if row["rest_begins"] is None
+            else RestHours(row["rest_begins"], row["rest_ends"], frozenset(row["rest_weekdays"])),
         ),
         acts=tuple(acts),
     )

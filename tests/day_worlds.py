@@ -1,11 +1,12 @@
 """Small catalogs in which everything happens that a day depends on, drawn at random, and their days closed."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from random import Random
 
 from catalog.database import Database
 from catalog.day_closing import DAY, DayClosing
 from catalog.model.display import SuspendedReason, UnknownReason
+from catalog.model.operation import RestHours
 from catalog.model.period import Period
 from catalog.model.rates import CountingRules
 from catalog.model.suspension import Acted, SuspensionAct, Window
@@ -125,12 +126,15 @@ async def change_duties(database: Database, random: Random, site: int) -> None:
 async def suspend(database: Database, random: Random, site: int) -> None:
     start = local_midnight(FIRST) + timedelta(hours=random.randint(0, 250))
     is_late = random.random() < 0.5
+    reason = random.choice(list(SuspendedReason))
+    is_rest = reason is SuspendedReason.OUTSIDE_OPERATION
     window = Window(
-        random.choice(list(SuspendedReason)),
+        reason,
         Period(start, start + timedelta(hours=random.randint(1, 60))),
         "D-1",
         start + timedelta(minutes=5) if is_late else start - timedelta(minutes=5),
         "Li",
+        RestHours(time(random.randint(12, 23)), time(random.randint(0, 11))) if is_rest else None,
     )
     number = await request(database, window, site_id=site)
     for person in ("Wang", "Zhao") if is_late else ("Wang",):

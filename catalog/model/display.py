@@ -33,6 +33,8 @@ class SuspendedReason(StrEnum):
     FORCE_MAJEURE = "force_majeure"
     MUNICIPAL_WORKS = "municipal_works"
     ORDERED_BY_AUTHORITY = "ordered_by_authority"
+    OUTSIDE_OPERATION = "outside_operation"
+    "Hours in which the source does not operate (4.7, E13)."
 
 
 class Displayed(StrEnum):

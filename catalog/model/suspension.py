@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from catalog.model.display import SuspendedReason
+from catalog.model.operation import RestHours
 from catalog.model.period import Period
 
 LONGEST: Final = timedelta(days=366)
@@ -54,6 +55,8 @@ class Window:
     "Number of the document that it rests on."
     requested_at: datetime
     requested_by: str
+    hours: RestHours | None = None
+    "The hours of the day that are taken of it, where it is of a source that does not always operate; None for all."
 
     @property
     def is_retroactive(self) -> bool:
@@ -75,7 +78,7 @@ def check_window(window: Window) -> None:
     """Check what is asked for.
 
     Raises:
-        ActRefused: too long, or too long ago.
+        ActRefused: too long, too long ago, without a document, or hours and reason do not fit.
     """
     if window.period.end - window.period.start > LONGEST:
         raise ActRefused(f"a window is at most {LONGEST.days} days long; ask for the rest when it comes")
@@ -85,6 +88,10 @@ def check_window(window: Window) -> None:
         )
     if not window.document.strip():
         raise ActRefused("document: a suspension rests on one, name its number")
+    if (window.hours is not None) != (window.reason is SuspendedReason.OUTSIDE_OPERATION):
+        raise ActRefused(
+            f"hours: they are given with the reason {SuspendedReason.OUTSIDE_OPERATION}, and with no other"
+        )
 
 
 def suspension_state(window: Window, acts: Sequence[Acted]) -> SuspensionState:

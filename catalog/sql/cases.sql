@@ -2,7 +2,8 @@
 
 -- name: case_candidates
 -- Sites whose duty is overdue and that have a required source that never connected and is not suspended, with all of
--- their required sources; sites with a case that has not ended are left out.
+-- their required sources; sites with a case that has not ended are left out. Not to operate at this hour is no excuse for
+-- never having connected.
 -- $1, $2 the region's first and last code, $3 today (local day), $4 one site or null, $5 sites at most, the longest due
 -- first, or null
 WITH open_case AS (
@@ -23,7 +24,8 @@ picked AS (
   SELECT * FROM due
    WHERE EXISTS (SELECT FROM connectivity n JOIN source m USING (source_id)
                   WHERE n.site_id = due.site_id AND n.counted AND m.lifecycle = 'required'
-                    AND n.state = 'never_connected' AND n.suspended_reason IS NULL)
+                    AND n.state = 'never_connected'
+                    AND coalesce(n.suspended_reason, 'outside_operation') = 'outside_operation')
    ORDER BY due_on, site_id LIMIT $5)
 SELECT picked.*, s.source_id, s.gb_id, s.created_at, c.state, c.first_connected_at, c.seen_at, c.obstacle,
        c.suspended_reason

@@ -38,7 +38,7 @@ WITH laid AS (
   SELECT source_id, 'infinity' FROM connectivity WHERE unknown_since < $2
   UNION ALL
   SELECT s.source_id, w.ends_at
-    FROM suspensions_in_force() w
+    FROM suspensions_in_force($3, $2) w
     JOIN source s ON s.site_id = w.site_id AND (w.source_id IS NULL OR w.source_id = s.source_id)
    WHERE w.ends_at > $3 AND w.starts_at < $2
   UNION ALL
@@ -153,13 +153,14 @@ INSERT INTO day_total (district, class, day,
                        sources, connected, hidden, online, intact, left_sources, left_connected, left_hidden,
                        left_online, left_intact, outages, carried, days, raw_days, bound, counted, running, whole,
                        offline, never, retroactive, over_cap, not_due, planned_maintenance, force_majeure,
-                       municipal_works, ordered_by_authority, gateway_down, own_network_down, database_away,
+                       municipal_works, ordered_by_authority, outside_operation, gateway_down, own_network_down,
+                       database_away,
                        restart_grace, common_cause_suspected, no_samples)
 SELECT g.district, coalesce(t.class, ''), g.day,
        sum(sources), sum(connected), sum(hidden), sum(online), sum(intact), sum(left_sources), sum(left_connected),
        sum(left_hidden), sum(left_online), sum(left_intact), sum(outages), sum(carried), sum(days), sum(raw_days),
        sum(bound), sum(counted), sum(running), sum(whole), sum(offline), sum(never), sum(retroactive), sum(over_cap),
-       sum(not_due), sum(planned_maintenance), sum(force_majeure), sum(municipal_works), sum(ordered_by_authority),
+       sum(not_due), sum(planned_maintenance), sum(force_majeure), sum(municipal_works), sum(ordered_by_authority), sum(outside_operation),
        sum(gateway_down), sum(own_network_down), sum(database_away), sum(restart_grace), sum(common_cause_suspected),
        sum(no_samples)
   FROM day_stage g JOIN site t ON t.site_id = g.site_id
@@ -179,7 +180,7 @@ WITH told AS (
          a.left_online, a.left_intact, a.outages, a.carried, a.days, a.raw_days, a.bound, a.counted, a.running,
          a.whole, a.offline, a.never, a.retroactive, a.over_cap, a.not_due, a.planned_maintenance, a.force_majeure,
          a.municipal_works, a.ordered_by_authority, a.gateway_down, a.own_network_down, a.database_away,
-         a.restart_grace, a.common_cause_suspected, a.no_samples
+         a.restart_grace, a.common_cause_suspected, a.no_samples, a.outside_operation
     FROM day_account a
    WHERE $5 = 'site' AND a.district BETWEEN $1 AND $2 AND a.day BETWEEN $3 AND $4
   UNION ALL
@@ -187,7 +188,7 @@ WITH told AS (
          a.left_online, a.left_intact, a.outages, a.carried, a.days, a.raw_days, a.bound, a.counted, a.running,
          a.whole, a.offline, a.never, a.retroactive, a.over_cap, a.not_due, a.planned_maintenance, a.force_majeure,
          a.municipal_works, a.ordered_by_authority, a.gateway_down, a.own_network_down, a.database_away,
-         a.restart_grace, a.common_cause_suspected, a.no_samples
+         a.restart_grace, a.common_cause_suspected, a.no_samples, a.outside_operation
     FROM day_account a
     JOIN site p ON p.site_id = a.site_id JOIN system y ON y.system_id = p.system_id JOIN unit u ON u.unit_id = y.unit_id
    WHERE $5 = 'unit' AND a.district BETWEEN $1 AND $2 AND a.day BETWEEN $3 AND $4)
@@ -206,6 +207,7 @@ SELECT key, CASE $5 WHEN 'site' THEN (SELECT p.name FROM site p WHERE p.site_id 
        coalesce(sum(not_due), 0) AS not_due, coalesce(sum(planned_maintenance), 0) AS planned_maintenance,
        coalesce(sum(force_majeure), 0) AS force_majeure, coalesce(sum(municipal_works), 0) AS municipal_works,
        coalesce(sum(ordered_by_authority), 0) AS ordered_by_authority,
+       coalesce(sum(outside_operation), 0) AS outside_operation,
        coalesce(sum(gateway_down), 0) AS gateway_down, coalesce(sum(own_network_down), 0) AS own_network_down,
        coalesce(sum(database_away), 0) AS database_away, coalesce(sum(restart_grace), 0) AS restart_grace,
        coalesce(sum(common_cause_suspected), 0) AS common_cause_suspected, coalesce(sum(no_samples), 0) AS no_samples

@@ -45,7 +45,7 @@ SELECT source_id, reason, started_at, ended_at FROM overlay_interval
 -- The windows in force of these sources, up to now, that end after an instant: from the approvals themselves, whatever
 -- a gateway showed meanwhile. $1 sources, $2 instant, $3 now
 SELECT s.source_id, w.reason, w.starts_at AS started_at, least(w.ends_at, $3) AS ended_at, w.retroactive
-  FROM suspensions_in_force() w
+  FROM suspensions_in_force($2, $3) w
   JOIN source s ON s.site_id = w.site_id AND (w.source_id IS NULL OR w.source_id = s.source_id)
  WHERE s.source_id = ANY ($1::bigint[]) AND w.ends_at > $2 AND w.starts_at < $3
  ORDER BY s.source_id, w.starts_at;

@@ -44,7 +44,8 @@ SELECT max(seq) AS last_seq, min(received_at) AS waiting_since, count(*) AS numb
 -- name: notice_happenings
 -- The facts of a notice, in order, each with the state that it ended, if any: an answer after a restart of ours
 -- ends none. $1 told seq, $2 pending seq, $3, $4 region
-WITH w AS MATERIALIZED (SELECT * FROM suspensions_in_force())
+WITH told AS MATERIALIZED (SELECT min(at) AS first, max(at) AS last FROM evidence WHERE seq > $1 AND seq <= $2),
+w AS MATERIALIZED (SELECT f.* FROM told, suspensions_in_force(told.first, told.last) f)
 SELECT e.seq, e.source_id, e.at, e.state_after, e.reason, e.detail ->> 'incident' AS incident, e.district,
        t.name AS site, t.class, u.name AS unit, e.kind = 'connected' AND e.at = c.first_connected_at AS is_first,
        (SELECT i.state FROM connectivity_interval i WHERE i.source_id = e.source_id AND i.ended_at = e.at

@@ -75,7 +75,7 @@ SELECT * FROM (
     FROM connectivity WHERE source_id = $1 AND unknown_reason IS NOT NULL
   UNION ALL
   SELECT 'source', 'suspended', w.reason, w.starts_at, CASE WHEN w.ends_at <= $5 THEN w.ends_at END
-    FROM suspensions_in_force() w
+    FROM suspensions_in_force($2, $5) w
     JOIN source s ON s.site_id = w.site_id AND (w.source_id IS NULL OR w.source_id = s.source_id)
    WHERE s.source_id = $1 AND w.starts_at <= $5
   UNION ALL

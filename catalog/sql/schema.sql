@@ -246,7 +246,8 @@ CREATE TABLE connectivity (
   unknown_reason text CHECK (unknown_reason IN ('restart_grace', 'common_cause_suspected', 'own_network_down', 'no_samples')),
   unknown_since  timestamptz,
   suspended_reason text CHECK (suspended_reason IN
-                 ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority')),
+                 ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority',
+                  'outside_operation')),
   suspended_since timestamptz,
   flapping      boolean NOT NULL DEFAULT false,
   seen_at       timestamptz,
@@ -443,6 +444,7 @@ CREATE TABLE day_account (
   restart_grace bigint,
   common_cause_suspected bigint,
   no_samples    bigint,
+  outside_operation bigint,
   PRIMARY KEY (district, day, site_id)
 );
 CREATE INDEX day_account_by_site ON day_account (site_id, day);
@@ -490,6 +492,7 @@ CREATE TABLE day_total (
   restart_grace bigint,
   common_cause_suspected bigint,
   no_samples    bigint,
+  outside_operation bigint,
   PRIMARY KEY (class, district, day)
 );
 COMMENT ON TABLE day_total IS 'The sum of the sites of a district and class; the class '''' is all of them together.';
@@ -846,17 +849,25 @@ CREATE TABLE suspension (
   site_id       bigint NOT NULL REFERENCES site,
   source_id     bigint REFERENCES source,
   reason        text NOT NULL CHECK (reason IN
-                ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority')),
+                ('planned_maintenance', 'force_majeure', 'municipal_works', 'ordered_by_authority',
+                 'outside_operation')),
   starts_at     timestamptz NOT NULL,
   ends_at       timestamptz NOT NULL,
   document      text NOT NULL CHECK (document <> ''),
   requested_at  timestamptz NOT NULL,
   requested_by  text NOT NULL CHECK (requested_by <> ''),
-  CHECK (ends_at > starts_at)
+  rest_begins   time,
+  rest_ends     time,
+  rest_weekdays int[] CHECK (rest_weekdays <@ '{1,2,3,4,5,6,7}' AND rest_weekdays <> '{}'),
+  CHECK (ends_at > starts_at),
+  CHECK (num_nonnulls(rest_begins, rest_ends, rest_weekdays) = CASE reason WHEN 'outside_operation' THEN 3 ELSE 0 END)
 );
 CREATE INDEX suspension_by_site ON suspension (site_id, ends_at);
 COMMENT ON TABLE suspension IS 'A window in which a site, or one source of it, is asked not to be charged. It counts once it is approved.';
 COMMENT ON COLUMN suspension.source_id IS 'Null: the whole site.';
+COMMENT ON COLUMN suspension.rest_begins IS 'Only these hours of the window count, in local time: the source does not operate in them.';
+COMMENT ON COLUMN suspension.rest_ends IS 'Of the next day where it is not after rest_begins.';
+COMMENT ON COLUMN suspension.rest_weekdays IS 'On which the hours begin; Monday is 1.';
 COMMENT ON COLUMN suspension.starts_at IS 'Before requested_at: retroactive, and approved by two people.';
 
 CREATE TABLE suspension_act (
@@ -1201,10 +1212,10 @@ $$;
 COMMENT ON FUNCTION recount_rollups(bigint[]) IS
   'Counts the given sites anew, after the roll changed who belongs to them. Call it in the same transaction; muster check compares all with it.';
 
-CREATE FUNCTION suspensions_in_force()
+CREATE FUNCTION suspensions_in_force(p_from timestamptz, p_until timestamptz)
 RETURNS TABLE (suspension_id bigint, site_id bigint, source_id bigint, reason text, starts_at timestamptz,
                ends_at timestamptz, retroactive boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT suspension_id, site_id, source_id, reason, starts_at, ends, retroactive
+  SELECT w.suspension_id, w.site_id, w.source_id, w.reason, h.starts_at, h.ends_at, w.retroactive
     FROM (SELECT s.*, s.starts_at < s.requested_at AS retroactive, least(s.ends_at, a.ended_at) AS ends, a.approvals,
                  a.withdrawn
             FROM suspension s
@@ -1213,10 +1224,20 @@ RETURNS TABLE (suspension_id bigint, site_id bigint, source_id bigint, reason te
                      coalesce(bool_or(act = 'withdraw'), false) AS withdrawn,
                      min(at) FILTER (WHERE act = 'end') AS ended_at
                 FROM suspension_act x WHERE x.suspension_id = s.suspension_id) a ON true) w
-   WHERE NOT withdrawn AND approvals >= CASE WHEN retroactive THEN 2 ELSE 1 END AND ends > starts_at
+   CROSS JOIN LATERAL (
+      SELECT w.starts_at, w.ends AS ends_at WHERE w.rest_begins IS NULL
+      UNION ALL
+      SELECT greatest(w.starts_at, (d + w.rest_begins) AT TIME ZONE 'Asia/Shanghai'),
+             least(w.ends, (d + CASE WHEN w.rest_ends > w.rest_begins THEN '0 d' ELSE '1 d' END::interval + w.rest_ends)
+                           AT TIME ZONE 'Asia/Shanghai')
+        FROM generate_series((local_day(greatest(w.starts_at, p_from)) - 1)::timestamp,
+                             local_day(least(w.ends, p_until))::timestamp, '1 d') d
+       WHERE w.rest_begins IS NOT NULL AND extract(isodow FROM d) = ANY (w.rest_weekdays)) h
+   WHERE NOT w.withdrawn AND w.approvals >= CASE WHEN w.retroactive THEN 2 ELSE 1 END
+     AND h.ends_at > h.starts_at AND h.ends_at >= p_from AND h.starts_at <= p_until
 $$;
-COMMENT ON FUNCTION suspensions_in_force() IS
-  'The windows that count: approved (retroactive ones by two people), not withdrawn, up to where they were ended.';
+COMMENT ON FUNCTION suspensions_in_force(timestamptz, timestamptz) IS
+  'The windows between two instants that count: approved (retroactive ones by two people), not withdrawn, up to where they were ended. Of one with hours of rest each rest is a window (catalog/model/operation.py).';
 
 CREATE FUNCTION gateway_sight(p_now timestamptz, p_stale interval)
 RETURNS TABLE (gateway_id text, blind_reason text, blind_since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$

@@ -2,9 +2,11 @@
 
 -- name: suspension_add
 -- Ask for a window. $1 site or null, $2 source or null (one of them), $3 reason, $4, $5 from and until, $6 document,
--- $7 instant, $8 person. Returns no row when there is no such site or source.
-INSERT INTO suspension (site_id, source_id, reason, starts_at, ends_at, document, requested_at, requested_by)
-SELECT t.site_id, $2, $3, $4, $5, $6, $7, $8
+-- $7 instant, $8 person, $9, $10, $11 hours of rest and their weekdays, or nulls. Returns no row when there is no such
+-- site or source.
+INSERT INTO suspension (site_id, source_id, reason, starts_at, ends_at, document, requested_at, requested_by,
+                        rest_begins, rest_ends, rest_weekdays)
+SELECT t.site_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
   FROM site t WHERE t.site_id = coalesce($1, (SELECT site_id FROM source WHERE source_id = $2))
 RETURNING suspension_id;
 
@@ -35,7 +37,7 @@ INSERT INTO suspension_act (suspension_id, position, act, at, person, text) VALU
 -- name: suspensions_of_gateway
 -- The windows in force of a gateway's sources that go on at $2, or ended within the $3 before. $1 gateway
 SELECT c.source_id, w.reason, w.starts_at, w.ends_at
-  FROM suspensions_in_force() w
+  FROM suspensions_in_force($2::timestamptz - $3::interval, $2) w
   JOIN site t ON t.site_id = w.site_id AND t.gateway_id = $1
   JOIN connectivity c ON c.site_id = t.site_id AND c.counted AND (w.source_id IS NULL OR w.source_id = c.source_id)
  WHERE w.starts_at <= $2 AND w.ends_at > $2 - $3::interval

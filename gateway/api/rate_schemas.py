@@ -31,6 +31,7 @@ class ExcludedAnswer(Answer):
     force_majeure: int = 0
     municipal_works: int = 0
     ordered_by_authority: int = 0
+    outside_operation: int = 0
     gateway_down: int = 0
     own_network_down: int = 0
     database_away: int = 0
@@ -182,6 +183,7 @@ RATES: Final = (
     Column("剔除:不可抗力", "excluded_force_majeure", "excluded.force_majeure"),
     Column("剔除:市政施工", "excluded_municipal_works", "excluded.municipal_works"),
     Column("剔除:主管部门要求", "excluded_ordered_by_authority", "excluded.ordered_by_authority"),
+    Column("剔除:非运营时段", "excluded_outside_operation", "excluded.outside_operation"),
     Column("其中事后补登", "retroactive_seconds", "retroactive_seconds"),
     Column("检修超上限(计入)", "maintenance_over_cap_seconds", "maintenance_over_cap_seconds"),
     Column("剔除:网关停运", "excluded_gateway_down", "excluded.gateway_down"),

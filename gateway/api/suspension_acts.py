@@ -94,7 +94,8 @@ async def ask_for_window(who: Acting, body: schemas.SuspensionBody) -> Suspensio
     who.require_whole()
     services = who.services
     period = Period(body.starts_at, body.ends_at)
-    window = Window(body.reason, period, body.document, services.clock.now(), who.principal.name)
+    hours = body.hours.read() if body.hours is not None else None
+    window = Window(body.reason, period, body.document, services.clock.now(), who.principal.name, hours)
     with _rules():
         number = await request(services.database, window, site_id=body.site_id, source_id=body.source_id)
     [found] = await list_suspensions(services.database, number=number)

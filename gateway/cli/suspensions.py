@@ -8,6 +8,7 @@ from rich.table import Table
 
 from catalog.database import Database
 from catalog.model.display import SuspendedReason
+from catalog.model.operation import read_hours
 from catalog.model.period import Period
 from catalog.model.suspension import Acted, SuspensionAct, SuspensionState, Window
 from catalog.reading import LOCAL
@@ -32,6 +33,16 @@ def request_window(
     document: Annotated[str, typer.Option(help="Number of the document that it rests on.")],
     site: Annotated[int | None, typer.Option(help="Number of a site: all of its sources.")] = None,
     source: Annotated[int | None, typer.Option(help="Number of one source.")] = None,
+    hours: Annotated[
+        str,
+        typer.Option(
+            help="With outside_operation: when it does not operate, local time, such as 22:30-05:30."
+        ),
+    ] = "",
+    weekdays: Annotated[
+        str,
+        typer.Option(help="On which these hours begin, such as 1,2,3 (Monday is 1); every day by default."),
+    ] = "",
     person: PersonOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -43,7 +54,8 @@ def request_window(
         begins, ends = start.replace(tzinfo=LOCAL), end.replace(tzinfo=LOCAL)
         if ends <= begins:
             raise ValueError(f"--end: {end:%Y-%m-%d %H:%M} is not after the start")
-        window = Window(reason, Period(begins, ends), document, now(), person_or_login(person))
+        rest = read_hours(hours, weekdays) if hours else None
+        window = Window(reason, Period(begins, ends), document, now(), person_or_login(person), rest)
         number = await request(database, window, site_id=site, source_id=source)
         needed = (
             "two people approve it: it had begun" if window.is_retroactive else "somebody else approves it"
@@ -119,7 +131,9 @@ def _cells(of: Suspension) -> tuple[str, ...]:
     start, end = window.period.start.astimezone(LOCAL), window.period.end.astimezone(LOCAL)
     approvers = [acted.person for acted in of.acts if acted.act is SuspensionAct.APPROVE]
     source = "all" if of.source_id is None else of.gb_id or str(of.source_id)
-    reason = f"{window.reason} (retroactive)" if window.is_retroactive else str(window.reason)
+    reason = str(window.reason) if window.hours is None else f"{window.reason} {window.hours}"
+    if window.is_retroactive:
+        reason += " (retroactive)"
     return (
         *(str(of.suspension_id), of.unit, of.site, source, reason),
         *(f"{start:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}", str(of.state)),

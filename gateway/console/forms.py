@@ -275,9 +275,11 @@ async def _request_suspension(acting: Acting, form: Form, language: str) -> Noti
     of = form.text("of")
     if of not in ("site_id", "source_id"):
         raise ApiProblem(Code.INVALID, text("what_is_suspended", language))
+    hours = _rest_hours(form)
     body = _valid(
         SuspensionBody,
         {
+            **({"hours": hours} if hours is not None else {}),
             of: form.number(of),
             "reason": form.text("reason"),
             "starts_at": form.instant("starts_at", language),
@@ -287,6 +289,15 @@ async def _request_suspension(acting: Acting, form: Form, language: str) -> Noti
     )
     found = await suspension_acts.ask_for_window(acting, body)
     return Notice(is_good=True, text=f"{text('done.request_suspension', language)}: {found.suspension_id}")
+
+
+def _rest_hours(form: Form) -> dict[str, object] | None:
+    """Return the hours of rest; None where a form names none."""
+    begins, ends, weekdays = (form.text(name) for name in ("rest_begins", "rest_ends", "rest_weekdays"))
+    if not begins and not ends:
+        return None
+    days = {"weekdays": [day.strip() for day in weekdays.split(",")]} if weekdays.strip() else {}
+    return {"begins": begins, "ends": ends, **days}
 
 
 async def _act_on_suspension(acting: Acting, form: Form, language: str) -> Notice:

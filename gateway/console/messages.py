@@ -237,6 +237,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "suspended_why": ("事由", "Reason"),
     "window_from": ("开始", "From"),
     "window_until": ("结束", "Until"),
+    "rest_begins": ("非运营时段，每日自", "Does not operate daily from"),
+    "rest_ends": ("非运营时段，至", "Does not operate until"),
+    "rest_weekdays": ("起始日（1 为周一）", "On weekdays (1 is Monday)"),
+    "on_weekdays": ("星期", "weekdays"),
     "asked_by": ("申请人", "Asked by"),
     "rests_on": ("依据文件", "Document it rests on"),
     "acts": ("经办", "Acts"),
@@ -245,9 +249,11 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "what_is_suspended": ("范围", "What"),
     "request_suspension": ("申请停用窗口", "Ask for a window"),
     "request_suspension_help": (
-        "时间为北京时间。所依据的文件须写明文号；一个窗口最长 366 天，开始于 92 天以前的不再受理。",
+        "时间为北京时间。所依据的文件须写明文号；一个窗口最长 366 天，开始于 92 天以前的不再受理。"
+        "夜间停运的车辆等选“非运营时段”并填写每日时段：窗口内仅该时段不计。",
         "Times are those of Beijing. Name the document that it rests on; a window has at most 366 days, and one that "
-        "began more than 92 days ago is not taken in any more.",
+        "began more than 92 days ago is not taken in any more. For a bus that is parked at night choose outside of "
+        "operation and name the hours: only these are not charged.",
     ),
     "suspension.requested": ("待批准", "asked for"),
     "suspension.waits_for_a_second_approval": ("待第二人批准", "waits for a second approval"),
@@ -658,6 +664,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "force_majeure": ("不可抗力", "force majeure"),
     "municipal_works": ("市政工程", "municipal works"),
     "ordered_by_authority": ("主管部门要求", "ordered by the authority"),
+    "outside_operation": ("非运营时段", "outside of operation"),
     "no_media": ("无视频流", "no media"),
     "video_lost": ("视频丢失", "video lost"),
     "device_fault": ("设备故障", "device fault"),

@@ -4,9 +4,9 @@
 A generator fills sites of ten sources in districts of 10,000, each source with an outage every `days / 4` days and the
 evidence for it; one in ten never connected, one in a hundred is offline. The last thirty days are closed, today among
 them. Every reader runs often enough for a 95th percentile. Aims, of 1,000,000 sources and 90 days: each page and the
-rates of 30 days 20 ms; a day closed in 10 s; one district's month recomputed in 30 s; its rates by source, all who never
-connected, and the report of everything, as workbooks within 60 s and 500 MB; 100,000 sources lost at once stored within
-10 s while each page stays under 50 ms.
+rates of 30 days 20 ms; a day closed in 10 s; one district's month recomputed in 30 s; its rates by source, all who
+never connected, and the report of everything, as workbooks within 60 s and 500 MB; 100,000 sources lost at once stored
+within 10 s while each page stays under 50 ms.
 """
 
 import argparse

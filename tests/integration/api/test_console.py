@@ -376,6 +376,16 @@ async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_th
     backwards = await sent("request_suspension", **{**window, "ends_at": window["starts_at"]})
     undated = await sent("request_suspension", **{**window, "starts_at": "tomorrow"})
     asked = await sent("request_suspension", **window)
+    rest = {
+        "reason": "outside_operation",
+        "rest_begins": "22:30",
+        "rest_ends": "05:30",
+        "rest_weekdays": "1, 5",
+    }
+    all_day = await sent("request_suspension", **{**window, **rest, "rest_ends": ""})
+    no_day = await sent("request_suspension", **{**window, **rest, "rest_weekdays": "9"})
+    without = await sent("request_suspension", **{**window, "reason": "outside_operation"})
+    resting = await sent("request_suspension", **{**window, **rest})
     own = await sent("act_on_suspension", suspension_id="1", act="approve")
     await as_person(second)
     approved = await sent("act_on_suspension", suspension_id="1", act="approve")
@@ -392,7 +402,13 @@ async def test_a_window_is_asked_for_by_one_person_and_approved_by_another_on_th
     assert "asked for it: somebody else approves" in own
     assert "Suspension 1: approved" in approved
     assert "only a window that has begun" in early
-    [row] = listed["items"]
+    assert "/hours/ends: " in all_day
+    assert "/hours/weekdays/0: " in no_day
+    assert "hours: they are given with the reason" in without
+    assert "22:30–05:30" in resting
+    assert "星期 1, 5" in resting
+    [night, row] = listed["items"]
+    assert night["hours"] == {"begins": "22:30", "ends": "05:30", "weekdays": [1, 5]}
     assert (row["site_id"], row["source_id"], row["state"]) == (seeded.site_ids[0], None, "approved")
     assert datetime.fromisoformat(row["starts_at"]) == (NOW + timedelta(days=1)).replace(
         second=0, microsecond=0

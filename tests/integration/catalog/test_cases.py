@@ -1,6 +1,7 @@
 """Cases on a real catalog: found, opened once, carried on step by step, and never changed."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -77,6 +78,10 @@ async def test_the_due_day_itself_and_a_suspended_source_make_no_candidate(datab
     )
     await apply(database, [stopped])
     assert [each.site_id for each in await candidates(database, VIEW)] == [seeded.site_ids[1]]
+    # That it does not operate at this hour is no reason never to have connected.
+    resting = replace(stopped, suspended="outside_operation", suspended_at=NOW + timedelta(seconds=1))
+    await apply(database, [resting])
+    assert len(await candidates(database, VIEW)) == 2
 
 
 async def test_our_own_failure_is_never_theirs(database: Database) -> None:

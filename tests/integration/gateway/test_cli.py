@@ -318,6 +318,20 @@ def test_a_window_is_asked_for_by_one_person_and_approved_by_another(muster: Mus
     backwards = muster(*ask, "--start", "2099-11-30 08:00", "--end", "2099-11-30 08:00", code=1)
     assert "is not after the start" in backwards
     assert "one of them" in muster(*ask, *ahead, "--site", "1", code=1)
+    night = (
+        "suspension",
+        "request",
+        "--reason",
+        "outside_operation",
+        "--document",
+        "D-8",
+        "--source",
+        number,
+    )
+    assert "written like 22:30-05:30" in muster(*night, *ahead, "--hours", "night", code=1)
+    assert "hours: they are given with the reason" in muster(*night, *ahead, code=1)
+    muster(*night, *ahead, "--hours", "22:30-05:30", "--weekdays", "1,5")
+    assert "22:30-05:30" in muster("suspension", "list")
     assert "there is no suspension 9" in muster("suspension", "approve", "9", "--person", "Wang", code=1)
 
 

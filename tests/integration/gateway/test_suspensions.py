@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from random import Random
 
 import pytest
 
@@ -12,6 +13,7 @@ from catalog.evidence_sheet import Made, evidence_sheet
 from catalog.evidence_sheet import check as check_sheet
 from catalog.histories import Histories
 from catalog.model.display import Displayed, SuspendedReason
+from catalog.model.operation import RestHours
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules
 from catalog.model.suspension import Acted, ActRefused, SuspensionAct, SuspensionState, Window
@@ -42,8 +44,10 @@ async def granted(
     approvers: tuple[str, ...] = ("Wang",),
     source_id: int | None = None,
     site_id: int | None = None,
+    hours: RestHours | None = None,
 ) -> int:
-    window = Window(REASON, Period(start, end), "D-1", asked_at, "Li")
+    reason = REASON if hours is None else SuspendedReason.OUTSIDE_OPERATION
+    window = Window(reason, Period(start, end), "D-1", asked_at, "Li", hours)
     number = await request(database, window, site_id=site_id, source_id=source_id)
     for person in approvers:
         await act(database, number, Acted(SuspensionAct.APPROVE, asked_at, person))
@@ -106,6 +110,67 @@ async def test_a_window_is_shown_from_its_beginning_to_its_end_and_nothing_benea
     assert (account.running, account.retroactive) == (HOUR, timedelta())
     assert proof.holds
     assert findings == []
+
+
+async def test_a_bus_is_shown_and_counted_in_its_hours_of_operation_alone(database: Database) -> None:
+    async with running(database) as (seeded, bench, suspensions):
+        bench.clock.advance(
+            59
+        )  # It is 12:01 in Wuxi. The bus rests from an hour on, for half an hour, every day.
+        bus, start = seeded.source_ids[0], bench.clock.now()
+        begins = (start + HOUR).astimezone(LOCAL)
+        hours = RestHours(begins.time(), (begins + HOUR / 2).time())
+        await granted(database, start, start + timedelta(days=30), source_id=bus, hours=hours)
+        await look(bench, suspensions)
+        shown = [bench.shown(bus)]
+        bench.clock.advance(3600)
+        await look(bench, suspensions)
+        bench.service.left(bus, at=bench.clock.monotonic())
+        await look(bench, suspensions)
+        shown.append(bench.shown(bus))
+        bench.clock.advance(1800)
+        await look(bench, suspensions)
+        shown.append(bench.shown(bus))
+        bench.clock.advance(600)
+        async with database.raw_connection() as connection:
+            await connection.execute("UPDATE gateway SET observed_until = $1", bench.clock.now())
+        period = Period(start, bench.clock.now())
+        account = await rates(database, period, seeded.codes[0])
+        [asked] = await list_suspensions(database)
+
+    assert shown == [Displayed.ONLINE, Displayed.SUSPENDED, Displayed.OFFLINE]
+    assert account.excluded == {"outside_operation": HOUR / 2}
+    assert (account.offline, account.outages, account.running) == (HOUR / 6, 1, HOUR)
+    assert asked.window.hours == hours
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_hours_of_rest_are_the_same_windows_in_the_database_as_in_the_model(
+    database: Database, seed: int
+) -> None:
+    random = Random(seed)
+    seeded = await seed_roll(database, count=1)
+    for _ in range(6):
+        begins, ends = (time(random.randint(0, 23), random.choice([0, 30])) for _ in range(2))
+        if begins == ends:
+            continue
+        days = frozenset(random.sample(range(1, 8), random.randint(1, 7)))
+        start = NOW + random.randint(0, 100) * HOUR
+        end = start + random.randint(1, 400) * HOUR
+        hours = RestHours(begins, ends, days)
+        number = await granted(database, start, end, source_id=seeded.source_ids[0], hours=hours)
+        first = NOW + random.randint(-50, 300) * HOUR
+        last = first + random.randint(0, 200) * HOUR
+        async with database.raw_connection() as connection:
+            rows = await connection.fetch(
+                "SELECT starts_at, ends_at FROM suspensions_in_force($1, $2) WHERE suspension_id = $3 ORDER BY 1",
+                first,
+                last,
+                number,
+            )
+        windows = [Period(row["starts_at"], row["ends_at"]) for row in rows]
+        whole = hours.within(Period(start, end), LOCAL)
+        assert windows == [each for each in whole if each.end >= first and each.start <= last]
 
 
 async def test_a_window_that_ended_while_the_gateway_was_away_ends_when_it_did(database: Database) -> None:

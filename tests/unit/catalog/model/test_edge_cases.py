@@ -9,12 +9,14 @@ The others are tested where they are decided: E1 to E3 in `unit/gateway/test_liv
 schedules, E14 to several gateways, E21 and E22 to recordings: none of these exists yet.
 """
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
 from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.history import Span
+from catalog.model.operation import read_hours
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules, Duty, Laid, account
 
@@ -64,6 +66,31 @@ def test_e10_maintenance_that_overruns_by_three_hours_is_charged_with_three() ->
     )
 
     assert (found.offline, found.outages) == (3 * HOUR, 1)
+
+
+def test_e13_a_bus_that_is_parked_at_night_is_not_charged_for_the_night() -> None:
+    nights = [
+        Laid(SuspendedReason.OUTSIDE_OPERATION, night)
+        for night in read_hours("22:00-06:00").within(NOVEMBER, LOCAL)
+    ]
+    parked = [
+        Span(state, START + day * DAY + timedelta(hours=at), START + day * DAY + timedelta(hours=until))
+        for day in range(30)
+        for state, at, until in ((State.OFFLINE, 0, 6), (State.ONLINE, 6, 22), (State.OFFLINE, 22, 24))
+    ]
+    first_morning = (
+        replace(parked[3], end=START + DAY + 8 * HOUR),
+        replace(parked[4], start=START + DAY + 8 * HOUR),
+    )
+    stuck = [*parked[:3], *first_morning, *parked[5:]]
+
+    by_day = of(*parked, laid=tuple(nights))
+    late = of(*stuck, laid=tuple(nights))
+
+    assert (by_day.offline, by_day.outages, by_day.online_rate) == (timedelta(), 0, Decimal(1))
+    assert by_day.excluded == {"outside_operation": 30 * 8 * HOUR}
+    # One morning it comes back two hours after it should have: these count.
+    assert (late.offline, late.outages, late.counted) == (2 * HOUR, 1, 30 * 16 * HOUR)
 
 
 def test_e16_keepalives_without_video_for_two_days_are_online_and_not_intact() -> None:

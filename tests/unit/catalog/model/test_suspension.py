@@ -1,10 +1,12 @@
 """Suspensions: who may approve what somebody else asked for, and when nothing can be done any more."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from catalog.model.display import SuspendedReason
+from catalog.model.operation import read_hours
 from catalog.model.period import Period
 from catalog.model.suspension import (
     Acted,
@@ -27,6 +29,14 @@ def window(start: datetime = NOON + HOUR, length: timedelta = 4 * HOUR, document
 
 
 AHEAD, LATE = window(), window(NOON - 2 * HOUR)
+
+
+def test_hours_of_rest_go_with_their_reason_alone() -> None:
+    night = read_hours("22:30-05:30")
+    check_window(replace(AHEAD, reason=SuspendedReason.OUTSIDE_OPERATION, hours=night))
+    for odd in (replace(AHEAD, hours=night), replace(AHEAD, reason=SuspendedReason.OUTSIDE_OPERATION)):
+        with pytest.raises(ActRefused, match="hours: they are given with the reason outside_operation"):
+            check_window(odd)
 
 
 def acted(act: SuspensionAct, person: str = "Wang", at: datetime = NOON, text: str = "why") -> Acted:
