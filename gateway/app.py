@@ -171,7 +171,9 @@ class Gateway:
             greeting_rate=config.onvif.unicast_rate,
         )
         gb_devices = DeviceService(
-            gb_service.Surroundings(self._database, self._vault, self._status, self._clock, paths.is_lost),
+            gb_service.Surroundings(
+                self._database, self._vault, self._status, self._clock, paths.is_lost, enrolment.is_askable
+            ),
             config,
         )
         onvif = OnvifService(

@@ -184,12 +184,12 @@ class StatusService:
                 del tracked.waiting[reason]
                 self._quality(tracked, EvidenceKind.IMPAIRED, reason, since)
 
-    def left(self, source_id: int, *, at: float) -> None:
-        """Take in a good-bye of the source itself."""
+    def left(self, source_id: int, *, at: float, cause: str | None = None) -> None:
+        """Take in a good-bye of the source itself, or of the device over which alone it comes (`cause`)."""
         self._liveness.left(source_id)
         tracked = self._tracked.get(source_id)
         if tracked is not None:
-            self._take(tracked, Evidence(EvidenceKind.LEFT, self._time.at(at)), at)
+            self._take(tracked, Evidence(EvidenceKind.LEFT, self._time.at(at)), at, cause=cause)
 
     def impaired(self, source_id: int, reason: DegradeReason, *, at: float) -> None:
         """Take in that a degrade reason opened.

@@ -152,6 +152,14 @@ class Enrolment:
         endpoint = contactable(pull.plan, pull.judgement, networks, now)
         return None if endpoint is None else target_of(endpoint)
 
+    def is_askable(self, source_id: int) -> bool:
+        """Tell whether a source may be asked now at an address of its own, whatever device it comes over."""
+        pull = self._pulls.get(source_id)
+        if pull is None:
+            return False
+        networks = self._pulls.conditions.networks
+        return contactable(pull.plan, pull.judgement, networks, self._clock.now()) is not None
+
     def hosts(self) -> list[str]:
         """Return one confirmed address of each neighbourhood (/24, /64): for looking at our own routes."""
         return list(self._hosts.values())

@@ -69,6 +69,8 @@ class Surroundings:
     clock: Clock
     is_lost: Callable[[str], bool] = lambda _: False
     "Tells of an IP address whether our own path to it is lost."
+    has_other_way: Callable[[int], bool] = lambda _: False
+    "Tells of a source whether it may be asked without its device."
 
 
 class DeviceService:
@@ -81,7 +83,7 @@ class DeviceService:
         self._gateway_id = config.gateway.id
         self._random = random or SystemRandom()
         self._accounts = DeviceAccounts(around.vault)
-        self._standing = Standing(around.status)
+        self._standing = Standing(around.status, around.has_other_way)
         self._journal = DeviceJournal(around.database)
         rules = RegistrationRules(
             realm=gb.domain,

@@ -2,10 +2,11 @@
 
 A source follows its device: whatever the device sends shows that the device is there, and so is each channel that it
 does not call off. What a device says of a channel is its word, often stale: `OFF` counts only when a catalog that was
-asked for says it again, and media that arrive show more than any word.
+asked for says it again, and media that arrive show more than any word. A source that can be reached in another way as
+well is online while any way is (4.7, E11): one way's good-bye leaves it to the other, and counts as one missed answer.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,6 +19,12 @@ ALIVE_EVERY: Final = 1.0
 """Seconds in which several messages of a device are one sign of life: a large platform has thousands of channels."""
 
 
+DEVICE_LEFT: Final = "device_left"
+"""Why a source is offline: the device over which it comes is, a recorder with all its channels."""
+CHANNEL_OFF: Final = "channel_off"
+"""Its device is there and calls it off."""
+
+
 class Status(Protocol):
     """Takes the facts; the status service."""
 
@@ -27,7 +34,7 @@ class Status(Protocol):
     def seen(self, source_id: int, *, at: float) -> None:
         """Take in contact that is no connection."""
 
-    def left(self, source_id: int, *, at: float) -> None:
+    def left(self, source_id: int, *, at: float, cause: str) -> None:
         """Take in a good-bye."""
 
     def missed(self, source_id: int, *, at: float, cause: str) -> None:
@@ -56,8 +63,15 @@ class _Source:
 class Standing:
     """What the devices tell, as facts about sources."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, has_other_way: Callable[[int], bool] = lambda _: False) -> None:
+        """Begin to know.
+
+        Args:
+            status: takes the facts.
+            has_other_way: tells of a source whether it may be asked without its device.
+        """
         self._status = status
+        self._has_other_way = has_other_way
         self._devices: dict[str, dict[int, _Source]] = {}
         self._alive_at: dict[str, float] = {}
         self._faulty: dict[str, frozenset[str]] = {}
@@ -115,10 +129,10 @@ class Standing:
             self._status.unseen(source.source_id, at=at)
 
     def left(self, device_id: str, at: float) -> None:
-        """Take in that a device said good-bye or let its registration run out: its channels are gone with it."""
+        """Take in that a device said good-bye or let its registration run out: its channels are gone with it (E12)."""
         self._alive_at.pop(device_id, None)
         for source in self._devices.get(device_id, {}).values():
-            self._status.left(source.source_id, at=at)
+            self._gone(source, at, DEVICE_LEFT)
 
     def clock(self, device_id: str, *, is_wrong: bool, at: float) -> None:
         """Take in whether a device's clock is further off than is tolerated."""
@@ -188,10 +202,16 @@ class Standing:
                 self._turn_on(source, at)
             elif source.is_doubted:
                 source.is_doubted, source.is_off = False, True
-                self._status.left(source.source_id, at=at)
+                self._gone(source, at, CHANNEL_OFF)
             elif not source.is_off:
                 source.is_doubted = is_doubtful = True
         return is_doubtful
+
+    def _gone(self, source: _Source, at: float, cause: str) -> None:
+        if self._has_other_way(source.source_id):
+            self._status.missed(source.source_id, at=at, cause=cause)
+        else:
+            self._status.left(source.source_id, at=at, cause=cause)
 
     def _turn_on(self, source: _Source, at: float) -> None:
         was_off, source.is_off, source.is_doubted = source.is_off, False, False

@@ -53,7 +53,7 @@ class Told:
     def seen(self, source_id: int, *, at: float) -> None:
         self.facts.append(("seen", source_id))
 
-    def left(self, source_id: int, *, at: float) -> None:
+    def left(self, source_id: int, *, at: float, cause: str) -> None:
         self.facts.append(("left", source_id))
 
     def missed(self, source_id: int, *, at: float, cause: str) -> None:

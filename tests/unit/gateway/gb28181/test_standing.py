@@ -23,11 +23,11 @@ class Told:
     def seen(self, source_id: int, *, at: float) -> None:
         pass
 
-    def left(self, source_id: int, *, at: float) -> None:
-        self.facts.append(("left", source_id))
+    def left(self, source_id: int, *, at: float, cause: str) -> None:
+        self.facts.append((cause, source_id))
 
     def missed(self, source_id: int, *, at: float, cause: str) -> None:
-        self.facts.append((cause, source_id))
+        self.facts.append((f"missed {cause}", source_id))
 
     def unseen(self, source_id: int, *, at: float) -> None:
         self.facts.append(("unseen", source_id))
@@ -46,7 +46,8 @@ class Told:
 class Case:
     def __init__(self) -> None:
         self.status = Told()
-        self.standing = Standing(self.status)
+        self.others: set[int] = set()
+        self.standing = Standing(self.status, self.others.__contains__)
         self.standing.take_ways(
             [GbWay(1, RECORDER, ONE, True), GbWay(2, RECORDER, TWO, None), GbWay(3, OTHER, OTHER, True)]
         )
@@ -64,9 +65,26 @@ def test_channels_follow_their_device_and_no_other() -> None:
     case.standing.alive(RECORDER, 1.0)
     assert case.facts() == {("alive", 1), ("alive", 2)}
     case.standing.missed(OTHER, 2.0, "timeout")
-    assert case.facts() == {("timeout", 3)}
+    assert case.facts() == {("missed timeout", 3)}
     case.standing.left(RECORDER, 3.0)
-    assert case.facts() == {("left", 1), ("left", 2)}
+    assert case.facts() == {("device_left", 1), ("device_left", 2)}
+
+
+def test_e11_a_source_that_can_be_asked_in_another_way_is_not_gone_with_its_device() -> None:
+    case = Case()
+    case.others.add(1)
+    case.standing.left(RECORDER, 3.0)
+    # Whether it is there the other way decides: one answer is missing, no more.
+    assert case.status.take() == [("missed device_left", 1), ("device_left", 2)]
+    case.catalog(one=False)
+    case.catalog(one=False)
+    assert case.facts() == {("missed channel_off", 1)}
+
+
+def test_e12_the_channels_of_a_recorder_that_left_are_gone_each_because_of_it() -> None:
+    case = Case()
+    case.standing.left(RECORDER, 3.0)
+    assert case.status.take() == [("device_left", 1), ("device_left", 2)]
 
 
 def test_a_burst_of_messages_is_one_sign_of_life() -> None:
@@ -93,7 +111,7 @@ def test_an_off_that_the_catalog_confirms_is_one() -> None:
     case = Case()
     case.standing.told(RECORDER, ONE, ChannelEvent.OFF, 1.0)
     assert not case.catalog(one=False)
-    assert case.facts() == {("left", 1)}
+    assert case.facts() == {("channel_off", 1)}
     # Its device goes on, it does not; told again, nothing happens twice.
     case.standing.alive(RECORDER, 12.0)
     assert case.facts() == {("alive", 2)}
@@ -106,7 +124,7 @@ def test_two_catalogs_are_needed_where_nothing_was_told_before() -> None:
     assert case.catalog(two=False)
     assert case.facts() == set()
     assert not case.catalog(two=False)
-    assert case.facts() == {("left", 2)}
+    assert case.facts() == {("channel_off", 2)}
 
 
 def test_a_channel_that_comes_back_is_there_at_once() -> None:
@@ -126,7 +144,7 @@ def test_a_channel_that_a_whole_catalog_lacks_is_off_and_one_that_a_part_lacks_i
         doubtful = case.standing.catalog(RECORDER, [Channel(TWO, is_on=True)], 10.0, is_whole=is_whole)
         assert doubtful is is_whole
     case.standing.catalog(RECORDER, [Channel(TWO, is_on=True)], 20.0, is_whole=True)
-    assert case.facts() == {("left", 1)}
+    assert case.facts() == {("channel_off", 1)}
 
 
 def test_a_device_that_is_its_own_only_source_needs_no_channel() -> None:
