@@ -5,7 +5,7 @@ the same document may go to everybody who may see reports.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,8 +31,8 @@ from catalog.signing import Document, SignatureInvalid, canonical
 
 KIND: Final = "muster report"
 FORM: Final = 3
-"""Of the reports that are made; those of form 1, without incidents and suspected removals, and of form 2, all told by
-source, are read as well."""
+"""Of the reports that are made. Older ones are read as well: form 1 is without incidents and suspected removals, form 2
+has lists of objects where now rows stand under columns; both are told by source."""
 
 _READ: Final = (1, 2, FORM)
 
@@ -84,9 +84,9 @@ def content_of(report: PeriodReport) -> Document:
     return {
         "all": _account(report.all),
         "rates": {by.value: [_row(row) for row in rows] for by, rows in report.rates.items()},
-        "never_connected": [_never(line) for line in report.never_connected],
-        "offline": [_offline(line) for line in report.offline],
-        "suspected_removals": [_removal(each) for each in report.suspected_removals],
+        "never_connected": _never(report.never_connected, report.told_by),
+        "offline": _offline(report.offline, report.told_by),
+        "suspected_removals": _removals(report.suspected_removals),
         "incidents": [_incident(row) for row in report.incidents],
         "not_seen": [_not_seen(each) for each in report.not_seen],
     }
@@ -148,6 +148,15 @@ def require_report(document: Document) -> Mapping[str, Any]:
     return found
 
 
+def lines_of(part: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines of a part of a report: of rows under columns, and of objects as in form 2."""
+    if isinstance(part, Mapping):
+        names = part["columns"]
+        yield from (dict(zip(names, row, strict=True)) for row in part["rows"])
+    elif isinstance(part, Sequence):
+        yield from part
+
+
 def _account(of: Account) -> dict[str, object]:
     return {
         "required": of.sources,
@@ -175,33 +184,52 @@ def _row(row: RateRow) -> dict[str, object]:
     return {"key": row.key, "name": row.name, **_account(row.account)}
 
 
-def _never(line: NeverConnected) -> dict[str, object]:
-    return {
-        **_where(line.where),
-        "basis": line.duty.basis,
-        "due_on": line.duty.due_on.isoformat(),
-        "days_overdue": line.days_overdue,
-        "hidden": line.hidden.value if line.hidden is not None else None,
-        "site_required": line.site_required,
-        "site_never_connected": line.site_never,
-    }
+def _never(lines: Sequence[NeverConnected], told_by: ToldBy) -> Document:
+    by_source = told_by is ToldBy.SOURCE
+    names = (
+        *_where_names(told_by),
+        *("basis", "due_on", "days_overdue", "site_required", "site_never_connected"),
+        *(("hidden",) if by_source else ()),
+    )
+    rows = [
+        [
+            *_where(line.where, told_by),
+            line.duty.basis,
+            line.duty.due_on.isoformat(),
+            line.days_overdue,
+            line.site_required,
+            line.site_never,
+            *((line.hidden.value if line.hidden is not None else None,) if by_source else ()),
+        ]
+        for line in lines
+    ]
+    return {"columns": names, "rows": rows}
 
 
-def _offline(line: WasOffline) -> dict[str, object]:
-    # Of one source its state at the end says what is counted of a site's.
-    counted = {"required": line.account.sources, "online": line.account.online}
-    return {
-        **_where(line.where),
-        **({} if line.where.source_id is not None else counted),
-        "outages": line.account.outages,
-        "offline_milliseconds": line.account.offline // MILLISECOND,
-        "counted_milliseconds": line.account.counted // MILLISECOND,
-        "offline_since": instant_text(line.since),
-    }
+def _offline(lines: Sequence[WasOffline], told_by: ToldBy) -> Document:
+    by_source = told_by is ToldBy.SOURCE
+    names = (
+        *_where_names(told_by),
+        *("outages", "offline_milliseconds", "counted_milliseconds"),
+        # Of one source its state at the end says what is counted of a site's.
+        *(("offline_since",) if by_source else ("online", "required")),
+    )
+    rows = [
+        [
+            *_where(line.where, told_by),
+            line.account.outages,
+            line.account.offline // MILLISECOND,
+            line.account.counted // MILLISECOND,
+            *((instant_text(line.since),) if by_source else (line.account.online, line.account.sources)),
+        ]
+        for line in lines
+    ]
+    return {"columns": names, "rows": rows}
 
 
-def _removal(each: SuspectedRemoval) -> dict[str, object]:
-    return {**_where(each.where), "offline_since": instant_text(each.since), "days": each.days}
+def _removals(lines: Sequence[SuspectedRemoval]) -> Document:
+    rows = [[*_where(each.where, ToldBy.SOURCE), instant_text(each.since), each.days] for each in lines]
+    return {"columns": (*_where_names(ToldBy.SOURCE), "offline_since", "days"), "rows": rows}
 
 
 def _incident(row: IncidentRow) -> dict[str, object]:
@@ -229,14 +257,14 @@ def _not_seen(each: NotSeen) -> dict[str, object]:
     }
 
 
-def _where(of: Where) -> dict[str, object]:
-    return {
-        "source": of.source_id,
-        "unit": of.unit,
-        "site": of.site,
-        "class": of.place_class,
-        "district": of.district,
-    }
+def _where_names(told_by: ToldBy) -> Sequence[str]:
+    place = ("unit", "site", "class", "district")
+    return place if told_by is ToldBy.SITE else ("source", *place)
+
+
+def _where(of: Where, told_by: ToldBy) -> Sequence[object]:
+    place = (of.unit, of.site, of.place_class, of.district)
+    return place if told_by is ToldBy.SITE else (of.source_id, *place)
 
 
 def _rate(rate: Decimal | None) -> str | None:

@@ -25,6 +25,9 @@ ALGORITHM: Final = "Ed25519"
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes of a signed document that are read."""
 
+READABLE: Final = 1024 * 1024
+"""Bytes of a document that people read as it is; a larger one is written without white space."""
+
 Document = Mapping[str, object]
 
 
@@ -78,11 +81,12 @@ class SigningKey:
         Raises:
             ValueError: it holds what has no canonical form.
         """
-        signature = base64.b64encode(self._key.sign(canonical(document))).decode("ascii")
-        envelope = {
-            "document": document,
-            "signature": {"algorithm": ALGORITHM, "public_key": self.public_key, "value": signature},
-        }
+        signed = canonical(document)
+        value = base64.b64encode(self._key.sign(signed)).decode("ascii")
+        signature = {"algorithm": ALGORITHM, "public_key": self.public_key, "value": value}
+        if len(signed) > READABLE:
+            return b'{"document":%b,"signature":%b}\n' % (signed, json.dumps(signature).encode())
+        envelope = {"document": document, "signature": signature}
         return json.dumps(envelope, ensure_ascii=False, indent=1).encode() + b"\n"
 
 

@@ -3,7 +3,7 @@
 What is printed and what a workbook holds is the same; both start here. Everything comes from the signed document.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from catalog.period_report import ToldBy
 from catalog.profiles.load import effective_profile
 from catalog.reading import LOCAL
-from catalog.report_document import require_report
+from catalog.report_document import lines_of, require_report
 from catalog.signing import Verified
 from gateway.console.messages import text, word
 from gateway.console.rendering import SHAPES
@@ -95,9 +95,13 @@ def lay_out(verified: Verified, language: str) -> LaidOut:
     tables = [
         *(_rates(by, content, titles, say) for by in _BY if by in content["rates"]),
         _time(content["all"]["milliseconds"], say, read),
-        _never(content["never_connected"], say, read, by_site=by_site),
-        _offline(content["offline"], say, by_site=by_site),
-        *((_removals(content["suspected_removals"], say),) if "suspected_removals" in content else ()),
+        _never(lines_of(content["never_connected"]), say, read, by_site=by_site),
+        _offline(lines_of(content["offline"]), say, by_site=by_site),
+        *(
+            (_removals(lines_of(content["suspected_removals"]), say),)
+            if "suspected_removals" in content
+            else ()
+        ),
         *((_incidents(content["incidents"], say),) if "incidents" in content else ()),
         _not_seen(content["not_seen"], say, read),
     ]
@@ -187,7 +191,7 @@ def _time(milliseconds: Mapping[str, Any], say: Said, read: Said) -> ReportTable
     return ReportTable("time", say("counted_time"), columns, rows)
 
 
-def _never(lines: Sequence[Mapping[str, Any]], say: Said, read: Said, *, by_site: bool) -> ReportTable:
+def _never(lines: Iterable[Mapping[str, Any]], say: Said, read: Said, *, by_site: bool) -> ReportTable:
     columns = (
         *_place_columns(say, by_site=by_site),
         Column(say("basis"), 10),
@@ -215,7 +219,7 @@ def _never(lines: Sequence[Mapping[str, Any]], say: Said, read: Said, *, by_site
     return ReportTable("never_connected", say("never_connected"), columns, rows)
 
 
-def _offline(lines: Sequence[Mapping[str, Any]], say: Said, *, by_site: bool) -> ReportTable:
+def _offline(lines: Iterable[Mapping[str, Any]], say: Said, *, by_site: bool) -> ReportTable:
     columns = (
         *_place_columns(say, by_site=by_site),
         Column(say("outages"), 9, is_number=True),
@@ -242,7 +246,7 @@ def _offline(lines: Sequence[Mapping[str, Any]], say: Said, *, by_site: bool) ->
     return ReportTable("offline", say("offline_in_period"), columns, rows)
 
 
-def _removals(lines: Sequence[Mapping[str, Any]], say: Said) -> ReportTable:
+def _removals(lines: Iterable[Mapping[str, Any]], say: Said) -> ReportTable:
     columns = (
         *_place_columns(say),
         Column(say("offline_at_end"), 18),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import KeyUnusable
-from catalog.signing import SignatureInvalid, SigningKey, canonical, fingerprint, verify
+from catalog.signing import READABLE, SignatureInvalid, SigningKey, canonical, fingerprint, verify
 
 # RFC 8032, 7.1, test 1: a key pair that nobody here made.
 RFC_SECRET = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
@@ -119,3 +119,13 @@ def test_a_document_without_a_single_form_is_not_signed() -> None:
 def test_a_key_of_another_size_is_refused() -> None:
     with pytest.raises(KeyUnusable, match="32 are needed"):
         SigningKey(b"short")
+
+
+def test_a_large_document_is_written_without_white_space_and_verified_like_any_other() -> None:
+    document = {"rows": [[number, "示例"] for number in range(READABLE // 10)]}
+    signed = KEY.sign(document)
+
+    assert verify(signed).document == document
+    assert b"\n" not in signed.rstrip()
+    with pytest.raises(SignatureInvalid, match="changed after signing"):
+        verify(signed.replace(b'[7,"', b'[8,"', 1))
