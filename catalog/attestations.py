@@ -121,6 +121,7 @@ def _judged(
         classes=frozenset(row["classes"]),
         has_connected=row["has_connected"],
         facts={each.fact: each.value for each in facts},
+        attested_on={each.fact: local_day(each.attested_at) for each in facts},
     )
     return JudgedSystem(
         system_id=row["system_id"],

@@ -5,9 +5,10 @@ never broken; that nobody can be named as the responsible builder is an error of
 addressee (WX-34). Of texts that lie over each other each is judged by itself and cited.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -43,6 +44,8 @@ class Fact(StrEnum):
     BUILDER = "builder"
     USER = "user"
     PUBLICLY_FUNDED = "publicly_funded"
+    STORED_DAYS = "stored_days"
+    """For how many whole days back its recordings can be played, on the day of the attestation."""
 
 
 YES: Final = "yes"
@@ -56,6 +59,9 @@ DAYS: Final = frozenset({Fact.IN_USE_ON, Fact.ACCEPTED_ON, Fact.FILED_ON})
 
 NAMES: Final = frozenset({Fact.PLACE_OWNER, Fact.PLACE_MANAGER, Fact.AGREED_BUILDER, Fact.BUILDER, Fact.USER})
 """Facts that are names of units."""
+
+NUMBERS: Final = frozenset({Fact.STORED_DAYS})
+"""Facts that are whole numbers from 0 to 9999."""
 
 WORDS: Final[Mapping[Fact, tuple[str, ...]]] = MappingProxyType(
     {
@@ -99,6 +105,10 @@ def check_fact(fact: Fact, value: str, today: date) -> str:
         if not 0 < len(value) <= LONGEST_NAME:
             raise FactInvalid(f"{fact} is a name of 1 to {LONGEST_NAME} characters")
         return value
+    if fact in NUMBERS:
+        if re.fullmatch(r"0|[1-9][0-9]{0,3}", value, re.ASCII) is None:
+            raise FactInvalid(f"{fact} is a whole number from 0 to 9999")
+        return value
     if value not in WORDS[fact]:
         raise FactInvalid(f"{fact} is one of {', '.join(WORDS[fact])}")
     return value
@@ -118,6 +128,7 @@ class RuleName(StrEnum):
     MLPS_MET = "mlps_met"
     ARCHIVE_KEPT = "archive_kept"
     CAPTURE_RANGE_FIXED = "capture_range_fixed"
+    RETENTION = "retention"
 
 
 class Verdict(StrEnum):
@@ -127,6 +138,8 @@ class Verdict(StrEnum):
     BROKEN = "broken"
     OPEN = "open"
     """Nobody attested what would decide it."""
+    MATURING = "maturing"
+    """It was too young when it was looked at to have what is asked for (4.7, E21)."""
     UNRESOLVED = "unresolved"
     """Nobody can be named whom an order would address."""
 
@@ -156,6 +169,8 @@ class Subject:
     has_connected: bool
     "A source of it connected to the platform once: the interface exists."
     facts: Mapping[Fact, str]
+    attested_on: Mapping[Fact, date] = field(default_factory=lambda: MappingProxyType({}))
+    "On which local day each was attested."
 
     def day(self, fact: Fact) -> date | None:
         """Return an attested day; None without one."""
@@ -172,6 +187,7 @@ def judge(profile: Profile, subject: Subject, today: date) -> tuple[Finding, ...
         *_each(profile, subject, Term.ACCEPTANCE_BEFORE_USE, _acceptance),
         *_filing(profile, subject, today),
         *_each(profile, subject, Term.INTERFACE_RESERVED, _interface),
+        *_each(profile, subject, Term.RETENTION_MIN_DAYS, _retention),
     ]
     for term, (rule, fact) in _PLAIN.items():
         found += _each(profile, subject, term, _plain(rule, fact))
@@ -287,6 +303,21 @@ def _interface(term: TermValue, subject: Subject) -> Finding:
     if subject.has_connected:
         return Finding(RuleName.INTERFACE_RESERVED, Verdict.MET, term.requirement)
     return _plain(RuleName.INTERFACE_RESERVED, Fact.INTERFACE_RESERVED)(term, subject)
+
+
+def _retention(term: TermValue, subject: Subject) -> Finding:
+    """Judge how far recordings reach back; what is too young to have them is never short of them."""
+    rule, required = RuleName.RETENTION, int(str(term.value))
+    stored, used = subject.facts.get(Fact.STORED_DAYS), subject.day(Fact.IN_USE_ON)
+    if stored is None:
+        return Finding(rule, Verdict.OPEN, term.requirement, missing=(Fact.STORED_DAYS,))
+    if int(stored) >= required:
+        return Finding(rule, Verdict.MET, term.requirement)
+    if used is None:
+        return Finding(rule, Verdict.OPEN, term.requirement, missing=(Fact.IN_USE_ON,))
+    ripe = used + timedelta(days=required)
+    verdict = Verdict.MATURING if subject.attested_on[Fact.STORED_DAYS] < ripe else Verdict.BROKEN
+    return Finding(rule, verdict, term.requirement, due_on=ripe)
 
 
 _PLAIN: Final[Mapping[Term, tuple[RuleName, Fact]]] = MappingProxyType(

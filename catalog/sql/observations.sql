@@ -54,7 +54,7 @@ SELECT e.seq FROM evidence e JOIN unnest($1::bigint[], $2::bigint[]) AS t(source
     ON e.source_id = t.source_id AND e.seq = t.seq;
 
 -- name: append_evidence
--- Append evidence rows.
+-- Append evidence rows, of sources that exist: no foreign key looks after that.
 INSERT INTO evidence (source_id, seq, district, kind, at, received_at, last_positive_at, reason, state_after,
                       unknown_after, gateway_id, detail)
 SELECT t.source_id, t.seq, t.district, t.kind, t.at, t.received_at, t.last_positive_at, t.reason, t.state_after,

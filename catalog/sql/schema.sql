@@ -305,7 +305,7 @@ CREATE INDEX overlay_by_end ON overlay_interval USING brin (ended_at) WITH (page
 COMMENT ON TABLE overlay_interval IS 'Closed intervals laid over the history: of one source, or of a gateway and so of all its sources.';
 
 CREATE TABLE evidence (
-  source_id     bigint NOT NULL REFERENCES source,
+  source_id     bigint NOT NULL,
   seq           bigint NOT NULL,
   district      text NOT NULL,
   kind          text NOT NULL,
@@ -322,6 +322,7 @@ CREATE TABLE evidence (
 CREATE INDEX evidence_by_seq ON evidence (seq);
 CREATE INDEX evidence_by_incident ON evidence (gateway_id, (detail ->> 'incident')) WHERE detail ? 'incident';
 COMMENT ON TABLE evidence IS 'Every fact that opens or closes an interval, appended in the transaction that changes the state. Never updated.';
+COMMENT ON COLUMN evidence.source_id IS 'Of a source: who appends looks, and no source is ever deleted. A foreign key would look again, for a fifth of a storm''s time.';
 COMMENT ON COLUMN evidence.seq IS 'Order of the gateway: epoch * 2^32 + counter. Also the id of the live event.';
 COMMENT ON COLUMN evidence.at IS 'The instant the fact holds from (for lost: last positive evidence plus one interval).';
 COMMENT ON COLUMN evidence.received_at IS 'When the gateway took it in.';
@@ -834,7 +835,7 @@ CREATE TABLE attestation (
                                               'mlps_met', 'archive_kept', 'capture_range_fixed', 'with_the_works',
                                               'place_kind', 'national_place', 'state_owned', 'place_owner',
                                               'place_manager', 'agreed_builder', 'builder', 'user',
-                                              'publicly_funded')),
+                                              'publicly_funded', 'stored_days')),
   value         text NOT NULL CHECK (value <> ''),
   document      text NOT NULL CHECK (document <> ''),
   attested_at   timestamptz NOT NULL,
@@ -965,6 +966,7 @@ BEGIN
   RAISE EXCEPTION 'table % is append-only (WX-31.3)', TG_TABLE_NAME;
 END $$;
 COMMENT ON FUNCTION refuse_change() IS 'Guards the append-only tables against our own mistakes; operation records are never altered (WX-31.3).';
+CREATE TRIGGER source_never_deleted BEFORE DELETE OR TRUNCATE ON source EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER evidence_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER access_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON access_log EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER edition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON edition EXECUTE FUNCTION refuse_change();

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from catalog.model.compliance import (
     DAYS,
     NAMES,
+    NUMBERS,
     WORDS,
     Fact,
     FactInvalid,
@@ -26,8 +27,20 @@ WX, SX, CN = "wuxi-2019", "shaanxi-2011", "cn-2025"
 
 
 def judged(rule: RuleName, law: str = WX, base: str = "", **facts: str) -> list[Finding]:
+    return judged_of(rule, TODAY, facts, law, base)
+
+
+def judged_of(
+    rule: RuleName, attested_on: date, facts: dict[str, str], law: str = WX, base: str = ""
+) -> list[Finding]:
     attested = {Fact(name): value for name, value in facts.items()}
-    subject = Subject("示例单位", frozenset({"WX8_07"}), has_connected=False, facts=attested)
+    subject = Subject(
+        "示例单位",
+        frozenset({"WX8_07"}),
+        has_connected=False,
+        facts=attested,
+        attested_on=dict.fromkeys(attested, attested_on),
+    )
     profile = effective_profile(law, base or None)
     return [each for each in judge(profile, subject, TODAY) if each.rule is rule]
 
@@ -185,7 +198,7 @@ def test_a_fact_that_cannot_be_is_refused(fact: Fact, value: str, told: str) -> 
 
 
 def test_every_fact_is_of_one_kind_and_kept_as_it_is_meant() -> None:
-    assert set(Fact) == DAYS | NAMES | set(WORDS)
+    assert set(Fact) == DAYS | NAMES | NUMBERS | set(WORDS)
     assert not DAYS & NAMES
     assert check_fact(Fact.FILED_ON, " 2026-11-30 ", TODAY) == "2026-11-30"
     assert check_fact(Fact.USER, " 甲 ", TODAY) == "甲"
@@ -199,6 +212,8 @@ values = st.fixed_dictionaries(
             if fact in DAYS
             else st.just("某单位")
             if fact in NAMES
+            else st.integers(0, 9999).map(str)
+            if fact in NUMBERS
             else st.sampled_from(WORDS[fact])
         )
         for fact in Fact
@@ -211,9 +226,36 @@ def test_whatever_is_attested_each_finding_is_decided_or_says_what_would_decide_
     facts: dict[Fact, str], connected: bool, law: tuple[str, str | None]
 ) -> None:
     profile = effective_profile(*law)
-    subject = Subject("示例单位", frozenset({"WX8_01", "SX7_3", "CN7_1"}), connected, facts)
+    places = frozenset({"WX8_01", "SX7_3", "CN7_1"})
+    subject = Subject("示例单位", places, connected, facts, dict.fromkeys(facts, TODAY))
     for finding in judge(profile, subject, TODAY):
         assert profile.requirement(finding.requirement) is not None
         undecided = finding.verdict in {Verdict.OPEN, Verdict.UNRESOLVED}
         assert bool(finding.missing) == undecided or finding.rule is RuleName.FILED_IN_TIME
         assert not set(finding.missing) & set(facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "on", "verdict", "missing"),
+    [
+        ({}, TODAY, Verdict.OPEN, (Fact.STORED_DAYS,)),
+        ({"stored_days": "30"}, TODAY, Verdict.MET, ()),
+        ({"stored_days": "12"}, TODAY, Verdict.OPEN, (Fact.IN_USE_ON,)),
+        ({"stored_days": "12", "in_use_on": "2026-11-19"}, TODAY, Verdict.MATURING, ()),
+        # Looked at on its last day of being too young, and on the day after.
+        ({"stored_days": "29", "in_use_on": "2026-11-01"}, date(2026, 11, 30), Verdict.MATURING, ()),
+        ({"stored_days": "29", "in_use_on": "2026-11-01"}, TODAY, Verdict.BROKEN, ()),
+        ({"stored_days": "12", "in_use_on": "2026-01-01"}, TODAY, Verdict.BROKEN, ()),
+    ],
+)
+def test_e21_recordings_of_a_system_that_is_too_young_to_have_them_are_not_short(
+    facts: dict[str, str], on: date, verdict: Verdict, missing: tuple[Fact, ...]
+) -> None:
+    [found] = judged_of(RuleName.RETENTION, on, facts)
+    assert (found.verdict, found.missing, found.requirement) == (verdict, missing, "WX-28.2")
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "012", "10000", "thirty", ""])
+def test_days_of_recordings_are_a_whole_number(value: str) -> None:
+    with pytest.raises(FactInvalid, match="whole number"):
+        check_fact(Fact.STORED_DAYS, value, TODAY)

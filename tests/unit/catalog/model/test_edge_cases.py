@@ -5,8 +5,10 @@ The others are tested where they are decided: E1 to E3 in `unit/gateway/test_liv
 `integration/catalog/test_stored_reports.py` and `unit/catalog/model/test_case.py`; E15 in
 `integration/catalog/test_roll_import.py`; E17 in `contract/test_discovery.py` and
 `integration/gateway/test_onvif_interrogation.py`; E18 in `unit/gateway/enrolment/test_admission.py`; E19 in
-`unit/catalog/test_roll_file.py`. E4, E11 and E12 belong to GB/T 28181 and recorders with channels, E13 to operating
-schedules, E14 to several gateways, E21 and E22 to recordings: none of these exists yet.
+`unit/catalog/test_roll_file.py`; E4 in `unit/adapters/gb28181/test_registration.py`, as far as it can be: how often a
+device means to speak changes nothing here, for a silent one is asked; E11 and E12 in
+`unit/gateway/gb28181/test_standing.py`; E21 in `test_compliance.py`. E14 belongs to several gateways that see one
+source, E22 to recordings: neither exists yet.
 """
 
 from dataclasses import replace
