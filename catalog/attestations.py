@@ -1,19 +1,25 @@
 """What people attest of systems, and what the rules of the decrees say of each (`model/compliance.py`)."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
 from catalog.database import Database
+from catalog.fact_file import FactRow
 from catalog.jurisdictions import load_jurisdictions
 from catalog.model.codes import CivilCode
 from catalog.model.compliance import Fact, Finding, Subject, check_fact, judge
 from catalog.model.profile import Profile
 from catalog.reading import Page, decode_cursor, encode_cursor, local_day
 from catalog.reports import View
+from catalog.roll_problem import Problems
+
+WITHIN: Final = 60.0
+"""Seconds for the statements of a file."""
 
 
 class NoSuchSystem(ValueError):
@@ -102,6 +108,40 @@ async def attest(database: Database, view: View, system_id: int, claim: Claim) -
         "attest", system_id, claim.fact.value, kept, claim.document, view.now, claim.person
     )
     return (await judged_systems(database, view, limit=1, system_id=system_id)).items[0]
+
+
+async def attest_all(database: Database, view: View, rows: Sequence[FactRow], person: str) -> int:
+    """Attest the facts of a file, all of them or none; return of how many systems.
+
+    Raises:
+        RollInvalid: a row names no system of the view's region.
+        DatabaseAway: no answer; nothing was kept.
+    """
+    async with database.transaction() as transaction:
+        found = await transaction.fetch(
+            "systems_named",
+            view.region.first,
+            view.region.last,
+            [row.unit for row in rows],
+            [row.system for row in rows],
+            within=WITHIN,
+        )
+        systems = {(row["unit"], row["system"]): row["system_id"] for row in found}
+        problems = Problems()
+        for row in rows:
+            if (row.unit, row.system) not in systems:
+                message = ("名录中没有该单位的该系统", "the roll has no such system of this unit")
+                problems.add(row.row, "system", "unknown_system", message)
+        problems.raise_if_any()
+        await transaction.executemany(
+            "attest",
+            [
+                (systems[row.unit, row.system], row.fact.value, row.value, row.document, view.now, person)
+                for row in rows
+            ],
+            within=WITHIN,
+        )
+    return len(systems)
 
 
 async def _facts(database: Database, systems: list[int]) -> Mapping[int, list[Attested]]:

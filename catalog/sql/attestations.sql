@@ -24,3 +24,11 @@ SELECT y.system_id, y.name AS system, u.name AS unit, min(t.district) AS distric
 SELECT DISTINCT ON (system_id, fact) system_id, fact, value, document, attested_at, attested_by
   FROM attestation WHERE system_id = ANY ($1::bigint[])
  ORDER BY system_id, fact, attestation_id DESC;
+
+-- name: systems_named
+-- Systems with sites in a region by unit and name. $1, $2 region, $3, $4 units and systems, of equal length
+SELECT DISTINCT y.system_id, u.name AS unit, y.name AS system
+  FROM unnest($3::text[], $4::text[]) n(unit, system)
+  JOIN unit u ON u.name = n.unit
+  JOIN system y ON y.unit_id = u.unit_id AND y.name = n.system
+ WHERE EXISTS (SELECT FROM site t WHERE t.system_id = y.system_id AND t.district BETWEEN $1 AND $2);

@@ -26,7 +26,7 @@ REFUSALS: Final = (Code.NOT_FOUND, Code.CONFLICT, Code.INVALID, Code.REGION_FORB
 _SHOWN: Final = 200
 _REF: Final = re.compile(r"[^\x00-\x1f]{1,300}")
 
-ROLL_TYPES: Final = (
+TABLE_TYPES: Final = (
     "text/csv",
     "application/octet-stream",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -67,7 +67,7 @@ def roll_answer(difference: RollDifference, *, dry_run: bool) -> bodies.RollAnsw
     region_rule=WHOLE,
     answers={_OPERATOR: bodies.RollAnswer},
     query=bodies.RollQuery,
-    body_types=ROLL_TYPES,
+    body_types=TABLE_TYPES,
     body_limit=verbs.ROLL_LIMIT,
     problems=(Code.CONFLICT, Code.INVALID, Code.TOO_LARGE, Code.MEDIA_TYPE, Code.REGION_FORBIDDEN),
 )

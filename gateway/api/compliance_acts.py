@@ -1,15 +1,20 @@
 """Handlers of what people attest of systems, and of what the rules of the decrees say of each."""
 
+import asyncio
 from typing import Final
 
 from pydantic import BaseModel
 
 from catalog.access import Role
-from catalog.attestations import Claim, JudgedSystem, NoSuchSystem, attest, judged_systems
+from catalog.attestations import Claim, JudgedSystem, NoSuchSystem, attest, attest_all, judged_systems
+from catalog.fact_file import read_facts
 from catalog.model.compliance import FactInvalid
-from gateway.api.acting import REFUSALS, acting
+from catalog.reading import local_day
+from gateway.api import verbs
+from gateway.api.acting import REFUSALS, TABLE_TYPES, acting
 from gateway.api.compliance_schemas import (
     AttestationBody,
+    AttestedAnswer,
     ComplianceAnswer,
     ComplianceQuery,
     JudgedSystemAnswer,
@@ -59,7 +64,34 @@ async def attest_fact(call: Call[NoQuery, AttestationBody]) -> BaseModel:
     return JudgedSystemAnswer.of(await attest_of(acting(call), number, call.body))
 
 
-# -- the verb, for the API and the operator's page ---------------------------------------------------------------------
+@registry.operation(
+    "POST",
+    "/api/v1/attestations",
+    tag="compliance",
+    region_rule="422 for a system outside the token's region",
+    answers={Role.OPERATOR: AttestedAnswer},
+    body_types=TABLE_TYPES,
+    body_limit=verbs.ROLL_LIMIT,
+    status=201,
+    problems=(Code.INVALID, Code.TOO_LARGE, Code.MEDIA_TYPE),
+)
+async def attest_facts(call: Call[NoQuery, None]) -> BaseModel:
+    """Attest the facts of a CSV or XLSX file, all of them or none: unit, system, fact, value, document."""
+    call.scope = f"{len(call.raw)} bytes"
+    return await attest_file(acting(call), call.raw)
+
+
+# -- the verbs, for the API and the operator's page --------------------------------------------------------------------
+
+
+async def attest_file(who: Acting, data: bytes) -> AttestedAnswer:
+    """Attest the facts of a file, of systems of the caller's region."""
+    services = who.services
+    view = services.view(who.principal.region)
+    with verbs.rules():
+        rows = await asyncio.to_thread(read_facts, data, local_day(view.now))
+        systems = await attest_all(services.database, view, rows, who.principal.name)
+    return AttestedAnswer(facts=len(rows), systems=systems)
 
 
 async def attest_of(who: Acting, system_id: int, body: AttestationBody) -> JudgedSystem:

@@ -31,6 +31,13 @@ class AttestationBody(Schema):
     "What it rests on."
 
 
+class AttestedAnswer(Answer):
+    """What a file attested."""
+
+    facts: int
+    systems: int
+
+
 class FactAnswer(Answer):
     """A fact, and who attested it on what."""
 

@@ -1,13 +1,18 @@
 """`muster compliance`: what people attest of systems, and what the rules of the decrees say of each."""
 
+import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from catalog.attestations import Claim, JudgedSystem, attest, judged_systems
+from catalog.attestations import Claim, JudgedSystem, attest, attest_all, judged_systems
 from catalog.database import Database
-from catalog.model.compliance import DAYS, NAMES, WORDS, Fact, Finding, Verdict
+from catalog.fact_file import read_facts
+from catalog.model.compliance import DAYS, NAMES, NUMBERS, WORDS, Fact, Finding, Verdict
+from catalog.reading import local_day
+from catalog.roll_problem import RollInvalid
 from gateway.cli.command import ConfigOption, PersonOption, console, person_or_login, run, say
 from gateway.cli.proof import settings_view
 from gateway.config import Config
@@ -64,6 +69,38 @@ def attest_fact(
     run(config, work)
 
 
+@compliance.command("attest-file")
+def attest_file(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or XLSX: unit, system, fact, value, document (单位, 系统, 事实, 内容, 依据文件).",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    person: PersonOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Attest the facts of a file, a row each; all of them, or none where one is wrong."""
+    data = file.read_bytes()
+
+    async def work(database: Database, settings: Config) -> None:
+        view = settings_view(settings, "")
+        try:
+            rows = await asyncio.to_thread(read_facts, data, local_day(view.now))
+            systems = await attest_all(database, view, rows, person_or_login(person))
+        except RollInvalid as error:
+            table = Table("row", "column", "mistake", box=None)
+            for each in error.problems:
+                table.add_row(str(each.row), each.column, f"{each.message.zh} {each.message.en}")
+            console().print(table)
+            raise ValueError(f"{file.name}: {error.total} mistakes, nothing was attested") from None
+        say(f"{len(rows)} facts of {systems} systems attested")
+
+    run(config, work)
+
+
 @compliance.command("facts")
 def facts() -> None:
     """What can be attested, and how it is said."""
@@ -71,6 +108,8 @@ def facts() -> None:
     for fact in Fact:
         if fact in DAYS:
             table.add_row(fact, "a day, 2026-11-01")
+        elif fact in NUMBERS:
+            table.add_row(fact, "a whole number, 30")
         else:
             table.add_row(fact, "a name" if fact in NAMES else ", ".join(WORDS[fact]))
     console().print(table)

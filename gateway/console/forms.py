@@ -318,6 +318,12 @@ async def _attest(acting: Acting, form: Form, language: str) -> Notice:
     return Notice(is_good=True, text=f"{text('done.attest', language)}: {said}")
 
 
+async def _attest_file(acting: Acting, form: Form, language: str) -> Notice:
+    found = await compliance_acts.attest_file(acting, form.file)
+    figures = f"{text('attested_facts', language)} {found.facts}, {text('system', language)} {found.systems}"
+    return Notice(is_good=True, text=f"{text('done.attest', language)}: {figures}")
+
+
 async def _dispute(acting: Acting, form: Form, language: str) -> Notice:
     fields: dict[str, object] = {
         name: form.text(name) for name in ("first", "last", "raised_by", "text", "document")
@@ -347,6 +353,7 @@ VERBS: Final[Mapping[str, tuple[Verb, str]]] = {
     "remove_device": (_remove_device, "/devices"),
     "refuse_device": (_refuse_device, "/devices"),
     "attest": (_attest, "/compliance"),
+    "attest_file": (_attest_file, "/compliance"),
     "dispute": (_dispute, "/sources/{source_id}"),
     "answer_dispute": (_answer_dispute, "/cases"),
     "open_case": (_open_case, "/cases"),

@@ -224,6 +224,13 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "to_be_attested": ("待证明", "to be attested"),
     "at_the_latest": ("最迟", "at the latest on"),
     "attest": ("证明事实", "Attest a fact"),
+    "attest_file": ("用文件证明事实", "Attest facts by a file"),
+    "attest_file_help": (
+        "CSV 或 XLSX，首行为：单位, 系统, 事实, 内容, 依据文件；事实与内容的写法见 `muster compliance facts`。"
+        "有一行不对则全部不记。",
+        "CSV or XLSX with the headings unit, system, fact, value, document; `muster compliance facts` shows how facts "
+        "are written. Where one row is wrong nothing is kept.",
+    ),
     "fact": ("事实", "Fact"),
     "value": ("内容", "Value"),
     "done.attest": ("已记录证明", "The attestation was kept"),

@@ -142,3 +142,36 @@ async def test_the_page_shows_what_is_not_met_and_takes_an_attestation(api: Api,
     assert "The attestation was kept" in after
     assert "&lt;b&gt;X&lt;/b&gt;" in after
     assert "<b>X</b>" not in after
+
+
+@pytest.mark.parametrize("role", ["operator", "foreign_operator"])
+async def test_a_file_attests_what_lies_in_the_region_of_whoever_sends_it(
+    api: Api, database: Database, role: str
+) -> None:
+    await seed_roll(database, count=2)
+    [place] = (await api.get("/api/v1/compliance"))["items"]
+    lines = (
+        "单位,系统,事实,内容,依据文件",
+        f"{place['unit']},{place['system']},sign_posted,yes,登记表 7",
+        f"{place['unit']},{place['system']},stored_days,31,登记表 7",
+    )
+    headers = api.headers(role) | {"Content-Type": "text/csv"}
+    sent = "\n".join(lines)
+    answer = await api.client.post("/api/v1/attestations", data=sent, headers=headers)
+    broken = await api.client.post("/api/v1/attestations", data=sent.replace("31", "x"), headers=headers)
+    said, problem = await answer.json(), await broken.json()
+    [system] = (await judged_systems(database, View(NOW))).items
+
+    assert broken.status == 422
+    assert problem["errors"][0]["pointer"] == "row 3, value"
+    if role == "operator":
+        assert (answer.status, said) == (201, {"facts": 2, "systems": 1})
+        assert {each.fact.value: each.value for each in system.facts} == {
+            "sign_posted": "yes",
+            "stored_days": "31",
+        }
+        assert verdicts((await api.get("/api/v1/compliance"))["items"][0])["retention", "WX-28.2"] == "met"
+    else:
+        assert answer.status == 422
+        assert {each["pointer"] for each in said["errors"]} == {"row 2, system", "row 3, system"}
+        assert system.facts == ()

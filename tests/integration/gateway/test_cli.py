@@ -335,6 +335,28 @@ def test_a_window_is_asked_for_by_one_person_and_approved_by_another(muster: Mus
     assert "there is no suspension 9" in muster("suspension", "approve", "9", "--person", "Wang", code=1)
 
 
+def test_facts_come_in_a_file_all_of_them_or_none(muster: Muster, tmp_path: Path) -> None:
+    muster("roll", "import", roll(tmp_path, 1, 2), "--person", PERSON)
+    sites = json.loads(muster("report", "never-connected", "--format", "json"))
+    places = [(each["place"]["unit"], each["place"]["system"]) for each in sites]
+    file = tmp_path / "facts.csv"
+
+    def written(*systems: tuple[str, str]) -> str:
+        lines = [f"{unit},{system},mlps_met,yes,D-9" for unit, system in systems]
+        file.write_text("\n".join(("unit,system,fact,value,document", *lines)), encoding="utf-8")
+        return str(file)
+
+    wrong = muster("compliance", "attest-file", written(*set(places), ("无此单位", "x")), code=1)
+    nothing = muster("compliance", "list", "--met")
+    kept = muster("compliance", "attest-file", written(*set(places)), "--person", PERSON)
+
+    assert "no such system" in " ".join(wrong.split())
+    assert "nothing was attested" in wrong
+    assert "mlps_met" in nothing  # open
+    assert f"{len(set(places))} facts of {len(set(places))} systems attested" in kept
+    assert "stored_days" in muster("compliance", "facts")
+
+
 def test_networks_are_authorised_listed_and_revoked_and_public_ones_refused(muster: Muster) -> None:
     record = ("--document", "D-1", "--approver", PERSON, "--person", PERSON)
     assert "10.9.0.0/24" in muster("network", "authorise", "10.9.0.0/24", *record)
