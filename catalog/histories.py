@@ -6,9 +6,10 @@ Each part is read from one snapshot, so that what is written meanwhile never loo
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 
@@ -21,6 +22,7 @@ from catalog.model.period import Period
 from catalog.model.rates import Duty, Laid
 from catalog.reading import LOCAL
 from catalog.reports import View
+from catalog.selection import entries_of
 
 AT_ONCE: Final = 250
 """Sources of one part: some 10 ms of the event loop, which others share."""
@@ -76,7 +78,7 @@ class SourceHistory:
 
 
 class Histories:
-    """Read histories of a region."""
+    """Read histories of what a view selects."""
 
     def __init__(self, database: Database, view: View) -> None:
         self._database = database
@@ -85,7 +87,9 @@ class Histories:
     async def of_region(
         self, *, after: datetime, with_facts: bool = False, source_id: int | None = None
     ) -> AsyncIterator[list[SourceHistory]]:
-        """Yield all sources of the view's region by district, a part at a time.
+        """Yield all sources of the view's region and selection by district, a part at a time.
+
+        Where an edition is selected, only the duties that it lists bind them.
 
         Args:
             after: closed intervals that ended before are left out.
@@ -93,16 +97,23 @@ class Histories:
             source_id: only this one.
 
         Raises:
+            SelectionUnknown: there is no such edition.
             DatabaseAway: no answer.
         """
         first, last = self._view.region.first, self._view.region.last
+        selection = self._view.selection
+        listed = None if selection.edition is None else await entries_of(self._database, selection.edition)
         cursor: tuple[str | None, int | None] = (None, None)
         while True:
             async with self._database.snapshot() as snapshot:
                 rows = await snapshot.fetch(
-                    "history_sources", first, last, *cursor, AT_ONCE, source_id, within=WITHIN
+                    "history_sources",
+                    *(first, last, *cursor, AT_ONCE, source_id, selection.place_class, selection.unit),
+                    within=WITHIN,
                 )
                 part = await _whole(snapshot, rows, self._view, after, with_facts=with_facts) if rows else []
+                if listed is not None:
+                    part = [_as_listed(each, listed) for each in part]
             if part:
                 yield part
             if len(rows) < AT_ONCE:
@@ -148,7 +159,11 @@ async def _whole(
     of_system: defaultdict[int, list[Duty]] = defaultdict(list)
     for duty in duties:
         bound = of_site[duty["site_id"]] if duty["site_id"] is not None else of_system[duty["system_id"]]
-        bound.append(Duty(duty["effective_from"], duty["due_on"], duty["withdrawn_on"], duty["basis"]))
+        bound.append(
+            Duty(
+                duty["effective_from"], duty["due_on"], duty["withdrawn_on"], duty["basis"], duty["entry_id"]
+            )
+        )
     facts = await _by(snapshot, "source_id", "history_facts", ids) if with_facts else {}
     return [
         SourceHistory(
@@ -176,6 +191,10 @@ async def _whole(
         )
         for row in rows
     ]
+
+
+def _as_listed(history: SourceHistory, entries: frozenset[UUID]) -> SourceHistory:
+    return replace(history, duties=[duty for duty in history.duties if duty.entry_id in entries])
 
 
 async def _by(

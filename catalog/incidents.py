@@ -45,7 +45,16 @@ async def list_incidents(
     before = cursor_instant(since) if since is not None else None
     region = view.region
     rows = await database.fetch(
-        "incident_list", region.first, region.last, before, name, limit + 1, _EVER.start, _EVER.end
+        "incident_list",
+        region.first,
+        region.last,
+        before,
+        name,
+        limit + 1,
+        _EVER.start,
+        _EVER.end,
+        None,
+        None,
     )
     shown = rows[:limit]
     more = None
@@ -57,14 +66,16 @@ async def list_incidents(
 async def incidents_of(database: Database, view: View, period: Period) -> tuple[IncidentRow, ...]:
     """Return the incidents that began in a period, as its end tells of them, the oldest first.
 
+    Where a class or a unit is selected, those by which sources there were lost.
+
     Raises:
         DatabaseAway: no answer.
     """
-    region = view.region
+    region, chosen = view.region, (view.selection.place_class, view.selection.unit)
     rows = await database.fetch(
-        "incident_list", region.first, region.last, None, None, None, period.start, period.end
+        "incident_list", region.first, region.last, None, None, None, period.start, period.end, *chosen
     )
-    return tuple(_row(row) for row in reversed(rows))
+    return tuple(_row(row) for row in reversed(rows) if row["lost"] or chosen == (None, None))
 
 
 async def quarantined(database: Database, region: Region) -> tuple[int, int] | None:

@@ -127,7 +127,9 @@ async def rate_report(
     rules: CountingRules,
     how_many: HowMany | None = None,
 ) -> RateReport:
-    """Return the rates of the view's region; sources that were rejected are in none.
+    """Return the rates of what the view selects; sources that were rejected are in none.
+
+    Of a part of a region they come from the histories.
 
     Args:
         database: the catalog.
@@ -144,7 +146,12 @@ async def rate_report(
     how_many = how_many or HowMany()
     days = whole_days(period, view.now)
     closed = None
-    if days is not None and by is not By.SOURCE and await is_larger(database, view, how_many.told_singly):
+    if (
+        days is not None
+        and by is not By.SOURCE
+        and not view.selection
+        and await is_larger(database, view, how_many.told_singly)
+    ):
         closed = await day_rates(database, view, days, by=by.value, rules=rules)
     if closed is None:
         await require_size(database, view, how_many.most)
@@ -160,7 +167,7 @@ async def rate_report(
 
 
 async def is_larger(database: Database, view: View, number: int) -> bool:
-    """Tell whether the view's region has more sources.
+    """Tell whether the view's region has more sources, whatever is selected of it.
 
     Raises:
         DatabaseAway: no answer.
@@ -198,7 +205,11 @@ async def require_size(database: Database, view: View, most: int | None) -> None
     """
     if most is None:
         return
-    number = await database.fetchval("history_size", view.region.first, view.region.last)
+    region, chosen = (view.region.first, view.region.last), (view.selection.place_class, view.selection.unit)
+    if chosen == (None, None):
+        number = await database.fetchval("history_size", *region)
+    else:
+        number = await database.fetchval("selection_size", *region, *chosen)
     if number > most:
         raise TooManySources(
             f"the region has {number} sources, {most} are counted at once: name a smaller one"

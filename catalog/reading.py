@@ -67,6 +67,19 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which part of a region is looked at; all of it where nothing is named."""
+
+    place_class: str | None = None
+    unit: str | None = None
+    edition: str | None = None
+    "Number of a published edition: only what it lists."
+
+    def __bool__(self) -> bool:
+        return self != Selection()
+
+
+@dataclass(frozen=True)
 class Page(Generic[Row]):
     """One page of a list."""
 

@@ -6,7 +6,7 @@ the same document may go to everybody who may see reports.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -25,7 +25,7 @@ from catalog.period_report import (
     Where,
 )
 from catalog.rate_report import RateRow
-from catalog.reading import Region
+from catalog.reading import Region, Selection
 from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds_of
 from catalog.signing import Document, SignatureInvalid, canonical
 
@@ -47,6 +47,7 @@ class Scope:
     period: Period
     "The days, up to when the first revision was made."
     told_by: ToldBy = ToldBy.SOURCE
+    selection: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ def report_document(
             "from": instant_text(scope.period.start),
             "until": instant_text(scope.period.end),
             "told_by": scope.told_by.value,
+            "class": scope.selection.place_class,
+            "unit": scope.selection.unit,
+            "edition": scope.selection.edition,
         },
         "content": content,
     }

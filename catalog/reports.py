@@ -33,6 +33,7 @@ from catalog.reading import (
     Page,
     Place,
     Region,
+    Selection,
     SightingRow,
     SiteRow,
     SourceRow,
@@ -59,6 +60,8 @@ class View:
     region: Region = field(default_factory=Region)
     stale_after: timedelta = timedelta(seconds=60)
     "`gateway_heartbeat` times `gateway_misses` of the configuration."
+    selection: Selection = field(default_factory=Selection)
+    "Lists know its class and its unit; reports of a period its edition, too."
 
 
 class Reports:
@@ -183,7 +186,14 @@ class Reports:
         today = local_day(view.now)
         key = (cursor_day(due) if due is not None else None, *rest)
         rows = await self._database.fetch(
-            "report_never_connected", *_scope(view), *key, _limit(limit) + 1, today, overdue_only
+            "report_never_connected",
+            *_scope(view),
+            *key,
+            _limit(limit) + 1,
+            today,
+            overdue_only,
+            view.selection.place_class,
+            view.selection.unit,
         )
 
         def row_of(row: Record) -> NeverConnectedRow:
@@ -223,7 +233,8 @@ class Reports:
         """
         since, source_id = decode_cursor(cursor, (str, int)) if cursor else (None, None)
         key = (cursor_instant(since) if since is not None else None, source_id)
-        rows = await self._database.fetch("report_offline", *_scope(view), *key, _limit(limit) + 1)
+        chosen = (view.selection.place_class, view.selection.unit)
+        rows = await self._database.fetch("report_offline", *_scope(view), *key, _limit(limit) + 1, *chosen)
         return _page(rows, limit, _offline, lambda row: encode_cursor(row.since.isoformat(), row.source_id))
 
     async def statuses(self, view: View, codes: Sequence[str]) -> tuple[CodeStatus, ...]:

@@ -68,15 +68,26 @@ async def site_report(database: Database, view: View, period: Period, rules: Cou
 
     Raises:
         DaysMissing: a day of the period is not over or not closed, or some sites must be told anew first.
+        ValueError: an edition is selected: closed days do not tell which duty bound.
         DatabaseAway: no answer.
     """
+    if view.selection.edition is not None:
+        raise ValueError(
+            "a report about one edition is told by source: name a smaller region, a class or a unit"
+        )
     codes = (view.region.first, view.region.last)
     async with database.snapshot() as snapshot:
-        rows = await snapshot.gather("report_site_rows", *codes, period.end - TICK, within=WITHIN)
-        sites = await asyncio.to_thread(_sites, rows)
+        chosen = (view.selection.place_class, view.selection.unit)
+        at_end = (*codes, period.end - TICK, *chosen)
+        # No row is kept beyond what it is turned into: a million sources are 100,000 of them.
+        sites = await asyncio.to_thread(
+            _sites, await snapshot.gather("report_site_rows", *at_end, within=WITHIN)
+        )
         accounts = await _accounts(snapshot, view, period, rules, sites)
-        duties = await snapshot.gather("report_duties", *codes, within=WITHIN)
-        removals = await _suspected_removals(snapshot, view, period, rules)
+        never_connected = await asyncio.to_thread(
+            _never_connected, sites, await snapshot.gather("report_duties", *codes, within=WITHIN), period
+        )
+        removals = await _suspected_removals(snapshot, view, period, rules, sites)
         not_seen = await _not_seen(snapshot, view, period, _looked_after(sites, accounts))
         watermark = await snapshot.fetchval("history_watermark", *codes)
     incidents = await incidents_of(database, view, period)
@@ -86,7 +97,7 @@ async def site_report(database: Database, view: View, period: Period, rules: Cou
         period=period,
         all=sum((row.account for row in rates[By.DISTRICT]), Account()),
         rates=rates,
-        never_connected=await asyncio.to_thread(_never_connected, sites, duties, period),
+        never_connected=never_connected,
         offline=[
             WasOffline(sites[site].where, accounts[site])
             for site in sorted(accounts, key=lambda each: (sites[each].where.district, each))
@@ -128,7 +139,11 @@ async def _accounts(
                 "a day is closed an hour after midnight"
             )
         stale += told.stale_sites
-        found |= {int(site): account for (site, _), account in told.accounts.items() if account.sources}
+        found |= {
+            int(site): account
+            for (site, _), account in told.accounts.items()
+            if account.sources and int(site) in sites
+        }
     if stale:
         raise DaysMissing(f"{stale} sites are to be told anew of these days: ask again in a minute")
     return found
@@ -177,7 +192,7 @@ def _never_connected(
 
 
 async def _suspected_removals(
-    snapshot: Transaction, view: View, period: Period, rules: CountingRules
+    snapshot: Transaction, view: View, period: Period, rules: CountingRules, sites: Mapping[int, _Site]
 ) -> tuple[SuspectedRemoval, ...]:
     rows = await snapshot.fetch(
         "report_long_offline",
@@ -191,7 +206,7 @@ async def _suspected_removals(
     ids = [row["source_id"] for row in rows]
     for begin in range(0, len(ids), AT_ONCE):
         part = await whole_histories(snapshot, ids[begin : begin + AT_ONCE], view, period.start)
-        await asyncio.to_thread(telling.take, part)
+        await asyncio.to_thread(telling.take, [each for each in part if each.site_id in sites])
     return telling.suspected_removals()
 
 

@@ -15,6 +15,7 @@ from catalog.period_report import PeriodReport, ToldBy
 from catalog.reading import (
     Page,
     Region,
+    Selection,
     cursor_instant,
     decode_cursor,
     encode_cursor,
@@ -51,6 +52,7 @@ class ReportHead:
     last: date
     period: Period
     told_by: ToldBy
+    selection: Selection
     made_at: datetime
     made_by: str
     reason: str | None
@@ -59,7 +61,7 @@ class ReportHead:
     @property
     def scope(self) -> Scope:
         """Return what the report is about."""
-        return Scope(self.region, self.first, self.last, self.period, self.told_by)
+        return Scope(self.region, self.first, self.last, self.period, self.told_by, self.selection)
 
 
 async def list_reports(
@@ -199,6 +201,9 @@ async def _add(
         scope.period.start,
         scope.period.end,
         scope.told_by.value,
+        scope.selection.place_class,
+        scope.selection.unit,
+        scope.selection.edition,
         making.at,
         making.by,
         making.reason,
@@ -221,6 +226,7 @@ async def _add(
         last=scope.last,
         period=scope.period,
         told_by=scope.told_by,
+        selection=scope.selection,
         made_at=making.at,
         made_by=making.by,
         reason=making.reason,
@@ -237,6 +243,7 @@ def _head(row: asyncpg.Record) -> ReportHead:
         last=row["last_day"],
         period=Period(row["starts_at"], row["ends_at"]),
         told_by=ToldBy(row["told_by"]),
+        selection=Selection(row["place_class"], row["unit"], row["edition"]),
         made_at=row["made_at"],
         made_by=row["made_by"],
         reason=row["reason"],

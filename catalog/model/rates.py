@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from catalog.model.connectivity import State
 from catalog.model.display import SuspendedReason, UnknownReason
@@ -51,6 +52,8 @@ class Duty:
     "The first day on which it binds no more."
     basis: str = ""
     "Requirement id, such as `WX-21.2`."
+    entry_id: UUID | None = None
+    "Of the public catalog; None where nobody asks which edition lists it."
 
 
 @dataclass(frozen=True)

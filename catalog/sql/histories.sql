@@ -2,7 +2,7 @@
 
 -- name: history_sources
 -- Sources by district with their present state, retired ones too. $1, $2 the region's first and last code,
--- $3, $4 cursor (district, source id), $5 limit, $6 one source or null
+-- $3, $4 cursor (district, source id), $5 limit, $6 one source or null, $7 class or null, $8 unit or null
 SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at, s.site_id, t.system_id, t.gateway_id,
        t.name AS site, t.class, u.name AS unit, y.name AS system, c.state, c.since, c.unknown_reason, c.unknown_since,
        c.suspended_reason, c.suspended_since
@@ -14,6 +14,8 @@ SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at
  WHERE s.district BETWEEN $1 AND $2
    AND ($3::text IS NULL OR (s.district, s.source_id) > ($3, $4::bigint))
    AND ($6::bigint IS NULL OR s.source_id = $6)
+   AND ($7::text IS NULL OR t.class = $7)
+   AND ($8::text IS NULL OR u.name = $8)
  ORDER BY s.district, s.source_id
  LIMIT $5;
 
@@ -62,7 +64,7 @@ SELECT gateway_id, blind_reason, greatest(blind_since, $2), $3 FROM gateway_sigh
 
 -- name: history_duties
 -- The duties that bound these sites or systems, withdrawn ones too. $1 sites, $2 systems
-SELECT site_id, system_id, effective_from, due_on, withdrawn_on, basis FROM duty
+SELECT site_id, system_id, entry_id, effective_from, due_on, withdrawn_on, basis FROM duty
  WHERE site_id = ANY ($1::bigint[]) OR system_id = ANY ($2::bigint[])
  ORDER BY effective_from, duty_id;
 
@@ -92,3 +94,22 @@ SELECT d.source_id, d.running_from AS started_at, d.running_until AS ended_at
   FROM dispute d JOIN dispute_answer a ON a.dispute_id = d.dispute_id AND a.is_upheld
  WHERE d.source_id = ANY ($1::bigint[]) AND d.running_until > $2
  ORDER BY d.source_id, d.running_from;
+
+-- name: selection_size
+-- How many sources of these districts stand at places of a class, or of a unit. $1, $2 the region's first and last code,
+-- $3 class or null, $4 unit or null
+SELECT count(*)
+  FROM source s
+  JOIN site t ON t.site_id = s.site_id
+  JOIN system y ON y.system_id = t.system_id
+  JOIN unit u ON u.unit_id = y.unit_id
+ WHERE s.district BETWEEN $1 AND $2 AND ($3::text IS NULL OR t.class = $3) AND ($4::text IS NULL OR u.name = $4);
+
+-- name: selection_unit
+-- Whether the roll knows a unit. $1 name
+SELECT EXISTS (SELECT FROM unit WHERE name = $1);
+
+-- name: selection_entries
+-- What an edition lists; null where there is no such edition. $1 number
+SELECT (SELECT coalesce(array_agg(n.entry_id), '{}') FROM edition_entry n WHERE n.edition_id = e.edition_id)
+  FROM edition e WHERE e.number = $1;

@@ -3,7 +3,7 @@
 -- name: incident_list
 -- Incidents of gateways that look after a region, the newest first, with the sources lost there, each once, and what
 -- became of it. $1, $2 region, $3, $4 cursor (silent from, name) or null, $5 limit or null, $6, $7 period in which they
--- began, as its end tells of them; infinite for all
+-- began, as its end tells of them; infinite for all, $8 class or null, $9 unit or null: only sources there
 WITH chosen AS (
   SELECT i.* FROM incident i
    WHERE i.silent_from >= $6 AND i.silent_from < $7 AND i.decided_at < $7
@@ -21,6 +21,7 @@ SELECT c.gateway_id, c.name, c.silent_from, c.suspected_at, c.decided_at, c.faul
               FROM evidence v JOIN source s ON s.source_id = v.source_id
              WHERE v.gateway_id = c.gateway_id AND v.detail ? 'incident' AND v.detail ->> 'incident' = c.name
                AND v.at < $7 AND s.district BETWEEN $1 AND $2
+               AND ($8::text IS NULL AND $9::text IS NULL OR site_is_of(s.site_id, $8, $9))
              ORDER BY v.source_id, v.seq DESC) e
       LEFT JOIN LATERAL (
         SELECT ended_at FROM connectivity_interval n

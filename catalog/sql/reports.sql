@@ -111,7 +111,7 @@ SELECT i.sighting_id, i.protocol, i.host, i.port, i.server, i.mac, i.serial, i.g
 -- name: report_never_connected
 -- Who must connect and never did, the longest due first: by first_connected_at, not by what is displayed, so a
 -- source behind a blind gateway stays in. $5, $6, $7 cursor (first due day of the site, site, source), $8 limit,
--- $9 today (local day), $10 true: only what is overdue. The page is chosen first, along an index of the sites that have
+-- $9 today (local day), $10 true: only what is overdue, $11 class or null, $12 unit or null. The page is chosen first, along an index of the sites that have
 -- such sources; only its rows are dressed.
 WITH chosen AS (
   SELECT c.source_id, c.site_id, r.due_on AS site_due_on, d.due_on, d.basis
@@ -127,6 +127,7 @@ WITH chosen AS (
      AND (r.due_on, r.site_id) >= (coalesce($5::date, '-infinity'), coalesce($6::bigint, 0))
      AND c.source_id > CASE WHEN (r.due_on, r.site_id) = ($5, $6) THEN $7::bigint ELSE 0 END
      AND (NOT $10 OR d.due_on < $9)
+     AND ($11::text IS NULL AND $12::text IS NULL OR site_is_of(r.site_id, $11, $12))
    ORDER BY r.due_on, r.site_id, c.source_id
    LIMIT $8)
 SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.shown, s.shown_since, s.seen_at, s.obstacle,
@@ -143,7 +144,7 @@ SELECT s.source_id, s.district, s.gb_id, s.name, s.site_id, s.shown, s.shown_sin
 
 -- name: report_offline
 -- What is offline while we can see, the longest first, with the fact that made it so.
--- $5, $6 cursor (since, source), $7 limit
+-- $5, $6 cursor (since, source), $7 limit, $8 class or null, $9 unit or null
 WITH chosen AS MATERIALIZED (
   SELECT c.source_id
     FROM connectivity c
@@ -152,6 +153,7 @@ WITH chosen AS MATERIALIZED (
      AND (SELECT g.blind_reason IS NULL FROM site t JOIN gateway_sight($1, $2) g USING (gateway_id)
            WHERE t.site_id = c.site_id)
      AND c.district BETWEEN $3 AND $4
+     AND ($8::text IS NULL AND $9::text IS NULL OR site_is_of(c.site_id, $8, $9))
      AND ($5::timestamptz IS NULL OR (c.since, c.source_id) > ($5, $6::bigint))
    ORDER BY c.since, c.source_id
    LIMIT $7)

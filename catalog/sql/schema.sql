@@ -747,6 +747,9 @@ CREATE TABLE stored_report (
   starts_at     timestamptz NOT NULL,
   ends_at       timestamptz NOT NULL CHECK (ends_at > starts_at),
   told_by       text NOT NULL DEFAULT 'source' CHECK (told_by IN ('source', 'site')),
+  place_class   text CHECK (place_class <> ''),
+  unit          text CHECK (unit <> ''),
+  edition       text CHECK (edition <> ''),
   made_at       timestamptz NOT NULL,
   made_by       text NOT NULL CHECK (made_by <> ''),
   reason        text CHECK (reason <> ''),
@@ -762,6 +765,7 @@ COMMENT ON COLUMN stored_report.district IS 'Whose report it is: the jurisdictio
 COMMENT ON COLUMN stored_report.region IS 'Prefix of the administrative codes that it tells of.';
 COMMENT ON COLUMN stored_report.ends_at IS 'The same in all revisions, though the last day may not have been over.';
 COMMENT ON COLUMN stored_report.told_by IS 'What its lines stand for: sources, from their histories, or sites, from closed days.';
+COMMENT ON COLUMN stored_report.place_class IS 'Only places of this class; null for all. So with unit and edition.';
 COMMENT ON COLUMN stored_report.reason IS 'Why it was told anew.';
 COMMENT ON COLUMN stored_report.content_sha256 IS 'Of the canonical JSON of the content: two revisions never have the same one after the other.';
 COMMENT ON COLUMN stored_report.signed IS 'The signed document, as text: the same bytes whoever asks.';
@@ -1240,6 +1244,12 @@ RETURNS TABLE (suspension_id bigint, site_id bigint, source_id bigint, reason te
 $$;
 COMMENT ON FUNCTION suspensions_in_force(timestamptz, timestamptz) IS
   'The windows between two instants that count: approved (retroactive ones by two people), not withdrawn, up to where they were ended. Of one with hours of rest each rest is a window (catalog/model/operation.py).';
+
+CREATE FUNCTION site_is_of(p_site bigint, p_class text, p_unit text) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT EXISTS (SELECT FROM site t JOIN system y ON y.system_id = t.system_id JOIN unit u ON u.unit_id = y.unit_id
+                  WHERE t.site_id = p_site AND (p_class IS NULL OR t.class = p_class) AND (p_unit IS NULL OR u.name = p_unit))
+$$;
+COMMENT ON FUNCTION site_is_of(bigint, text, text) IS 'Whether a site is of a class and of a unit; null for any.';
 
 CREATE FUNCTION gateway_sight(p_now timestamptz, p_stale interval)
 RETURNS TABLE (gateway_id text, blind_reason text, blind_since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$

@@ -10,16 +10,17 @@ SELECT count(*) FROM stored_report WHERE number LIKE $1 AND revision = 1;
 
 -- name: report_add
 -- Store a revision. $1 number, $2 revision, $3 district, $4 region, $5 first day, $6 last day, $7 start, $8 end,
--- $9 told by, $10 made at, $11 made by, $12 reason, $13 hash of the content, $14 signed document
-INSERT INTO stored_report (number, revision, district, region, first_day, last_day, starts_at, ends_at, told_by, made_at,
-                           made_by, reason, content_sha256, signed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+-- $9 told by, $10, $11, $12 class, unit and edition or nulls, $13 made at, $14 made by, $15 reason, $16 hash of the
+-- content, $17 signed document
+INSERT INTO stored_report (number, revision, district, region, first_day, last_day, starts_at, ends_at, told_by, place_class,
+                           unit, edition, made_at, made_by, reason, content_sha256, signed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
 -- name: report_heads
 -- Revisions of reports about regions that begin with a prefix, the newest first. $1 LIKE pattern of the regions,
 -- $2 one number or null, $3, $4, $5 cursor (made at, number, revision) or nulls, $6 limit
-SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, made_at, made_by, reason,
-       content_sha256
+SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, place_class, unit, edition,
+       made_at, made_by, reason, content_sha256
   FROM stored_report
  WHERE region LIKE $1 AND ($2::text IS NULL OR number = $2)
    AND ($3::timestamptz IS NULL OR (made_at, number, revision) < ($3, $4::text, $5::int))
@@ -28,14 +29,14 @@ SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_b
 -- name: report_read
 -- A revision with its signed document, the last one when none is named. $1 number, $2 LIKE pattern of the regions,
 -- $3 revision or null
-SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, made_at, made_by, reason,
-       content_sha256, signed
+SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_by, place_class, unit, edition,
+       made_at, made_by, reason, content_sha256, signed
   FROM stored_report WHERE number = $1 AND region LIKE $2 AND ($3::int IS NULL OR revision = $3)
  ORDER BY revision DESC LIMIT 1;
 
 -- name: report_site_rows
 -- The sites of a region, and how many of their sources stood on the roll at an instant, and of these never connected by
--- then. $1, $2 the region's first and last code, $3 instant
+-- then. $1, $2 the region's first and last code, $3 instant, $4 class or null, $5 unit or null
 SELECT t.site_id, t.district, t.name AS site, t.class, u.name AS unit, t.gateway_id,
        coalesce(s.required, 0) AS required, coalesce(s.never, 0) AS never
   FROM site t
@@ -47,7 +48,7 @@ SELECT t.site_id, t.district, t.name AS site, t.class, u.name AS unit, t.gateway
               WHERE s.district BETWEEN $1 AND $2 AND s.lifecycle <> 'rejected' AND s.created_at <= $3
                 AND (s.retired_at IS NULL OR s.retired_at > $3)
               GROUP BY s.site_id) s ON s.site_id = t.site_id
- WHERE t.district BETWEEN $1 AND $2;
+ WHERE t.district BETWEEN $1 AND $2 AND ($4::text IS NULL OR t.class = $4) AND ($5::text IS NULL OR u.name = $5);
 
 -- name: report_duties
 -- The duties that ever bound the sites of a region. $1, $2 the region's first and last code

@@ -10,7 +10,7 @@ from catalog.rate_report import By, RateReport, RateRow
 from catalog.reading import Page
 from gateway.api.export import Column
 from gateway.api.registry import Answer, Schema
-from gateway.api.schemas import Dated, Instant, RegionText
+from gateway.api.schemas import ClassText, Dated, EditionText, Instant, RegionText, UnitText
 
 
 class RatesQuery(Schema):
@@ -20,6 +20,9 @@ class RatesQuery(Schema):
     last: date | None = Field(None, description="Last local day, itself included; without it today.")
     by: By = By.DISTRICT
     region: RegionText = ""
+    place_class: ClassText | None = None
+    unit: UnitText | None = None
+    edition: EditionText | None = None
     format: Literal["json", "csv", "xlsx"] = "json"
     lang: Literal["zh", "en"] = "zh"
 

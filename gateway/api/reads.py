@@ -1,13 +1,15 @@
 """Handlers that read the catalog: sites, sources, histories, sightings, relays."""
 
 import re
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from catalog.access import Role
-from catalog.reading import Page, Region, SourceRow
+from catalog.reading import Page, Region, Selection, SourceRow
 from catalog.reports import View
+from catalog.selection import SelectionUnknown, require_selection
 from gateway.api import police_schemas, schemas
 from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code
@@ -58,6 +60,20 @@ def look(call: Looking, region: str = "") -> View:
     if asked.covers(own):
         return call.services.view(own)
     raise ApiProblem(Code.REGION_FORBIDDEN)
+
+
+async def select(call: Looking, view: View, selection: Selection) -> View:
+    """Return the view of a part of what is looked at.
+
+    Raises:
+        ApiProblem: there is no such class, unit or edition.
+        DatabaseAway: no answer.
+    """
+    try:
+        await require_selection(call.services.database, selection)
+    except SelectionUnknown as error:
+        raise ApiProblem(Code.INVALID, str(error)) from error
+    return replace(view, selection=selection)
 
 
 def items(model: type[Item], page: Page[object]) -> tuple[Item, ...]:

@@ -18,7 +18,7 @@ from catalog.rate_report import (
     rate_report,
     report_days,
 )
-from catalog.reading import Counts, DistrictCounts, Page, Region, local_day
+from catalog.reading import Counts, DistrictCounts, Page, Region, Selection, local_day
 from gateway.api import police_schemas, schemas
 from gateway.api.bodies import StatusQueryBody
 from gateway.api.dispatch import record
@@ -34,7 +34,7 @@ from gateway.api.export import (
 )
 from gateway.api.problem import ApiProblem, Code
 from gateway.api.rate_schemas import RATES, RateAnswer, RatesAnswer, RatesQuery, rates_answer, rates_page
-from gateway.api.reads import items, look
+from gateway.api.reads import items, look, select
 from gateway.api.registry import JSON, Call, Registry, Result
 from gateway.opening import counting_rules
 from gateway.status_view import StatusView
@@ -77,13 +77,13 @@ _OFFLINE: Final = {
     answers={role: shape.report for role, shape in _NEVER.items()},
     query=schemas.NeverConnectedQuery,
     media=_FILES,
-    problems=(Code.CURSOR_INVALID, Code.REGION_FORBIDDEN),
+    problems=(Code.CURSOR_INVALID, Code.INVALID, Code.REGION_FORBIDDEN),
     cached=True,
 )
 async def report_never_connected(call: Call[schemas.NeverConnectedQuery, None]) -> Result:
     """Report who must connect and never did, the longest due first (WX-21.3, WX-34)."""
     query, shape = call.query, _NEVER[call.principal.role]
-    view = look(call, query.region)
+    view = await select(call, look(call, query.region), Selection(query.place_class, query.unit))
 
     async def read(cursor: str | None, limit: int) -> Page[Any]:
         return await call.services.reports.never_connected(
@@ -104,13 +104,13 @@ async def report_never_connected(call: Call[schemas.NeverConnectedQuery, None]) 
     answers={role: shape.report for role, shape in _OFFLINE.items()},
     query=schemas.ReportQuery,
     media=_FILES,
-    problems=(Code.CURSOR_INVALID, Code.REGION_FORBIDDEN),
+    problems=(Code.CURSOR_INVALID, Code.INVALID, Code.REGION_FORBIDDEN),
     cached=True,
 )
 async def report_offline(call: Call[schemas.ReportQuery, None]) -> Result:
     """Report what is offline while we can see, the longest first."""
     query, shape = call.query, _OFFLINE[call.principal.role]
-    view = look(call, query.region)
+    view = await select(call, look(call, query.region), Selection(query.place_class, query.unit))
 
     async def read(cursor: str | None, limit: int) -> Page[Any]:
         return await call.services.reports.offline(view, cursor=cursor, limit=limit)
@@ -151,7 +151,8 @@ async def _file(
 async def report_rates(call: Call[RatesQuery, None]) -> Result:
     """Report online, access and intact rates of whole local days by every formula, with what was excluded and why."""
     query, services = call.query, call.services
-    view = look(call, query.region)
+    selection = Selection(query.place_class, query.unit, query.edition)
+    view = await select(call, look(call, query.region), selection)
     try:
         days = report_days(query.first, query.last, local_day(view.now))
         period = local_period(*days, view.now)

@@ -34,9 +34,23 @@ class PageQuery(Schema):
     limit: Limit = 100
 
 
+ClassText = Annotated[str, Field(min_length=1, max_length=40, description="Only places of this class.")]
+UnitText = Annotated[
+    str, Field(min_length=1, max_length=200, description="Only places of this unit, by its name.")
+]
+EditionText = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=60, description="Only what this edition of the catalog lists, by its number."
+    ),
+]
+
+
 class ReportQuery(PageQuery):
     """Parameters of a report."""
 
+    place_class: ClassText | None = None
+    unit: UnitText | None = None
     format: Literal["json", "csv", "xlsx"] = "json"
     lang: Literal["zh", "en"] = "zh"
 

@@ -8,7 +8,15 @@ from pydantic import Field, StringConstraints
 from catalog.period_report import ToldBy
 from catalog.stored_reports import LONGEST_REASON, ReportHead
 from gateway.api.registry import Answer, Schema
-from gateway.api.schemas import Dated, Instant, PageQuery, RegionText
+from gateway.api.schemas import (
+    ClassText,
+    Dated,
+    EditionText,
+    Instant,
+    PageQuery,
+    RegionText,
+    UnitText,
+)
 
 
 class StoredReportsQuery(PageQuery):
@@ -29,6 +37,9 @@ class MakeReportBody(Schema):
     first: date | None = Field(None, description="First local day; without it 29 days before the last.")
     last: date | None = Field(None, description="Last local day, itself included; without it today.")
     region: RegionText = ""
+    place_class: ClassText | None = None
+    unit: UnitText | None = None
+    edition: EditionText | None = None
     told_by: ToldBy | None = Field(
         None,
         description="What its lines stand for; without it sources, and sites of a region of over 100,000 sources.",
@@ -53,6 +64,10 @@ class StoredReportAnswer(Answer):
     "The end of what is told; the same in all revisions."
     told_by: ToldBy
     "What its lines stand for."
+    place_class: str | None
+    unit: str | None
+    edition: str | None
+    "The only class, unit or edition that it is about."
     made_at: Instant
     reason: str | None
     "Why it was told anew; null for the first revision."
@@ -69,6 +84,9 @@ class StoredReportAnswer(Answer):
             last=head.last,
             until=head.period.end,
             told_by=head.told_by,
+            place_class=head.selection.place_class,
+            unit=head.selection.unit,
+            edition=head.selection.edition,
             made_at=head.made_at,
             reason=head.reason,
             content_sha256=head.content_sha256,

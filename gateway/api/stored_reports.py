@@ -107,10 +107,7 @@ def _written(signed: bytes, form: str, language: str, font: Path) -> bytes:
 )
 async def make_report(call: Call[NoQuery, MakeReportBody]) -> BaseModel:
     """Tell whole local days of a region, sign and store the report; it never changes."""
-    body = call.body
-    head = await verbs.make_report(
-        acting(call), region=body.region, first=body.first, last=body.last, told_by=body.told_by
-    )
+    head = await verbs.make_report(acting(call), call.body)
     call.scope = f"report {head.number}"
     return StoredReportAnswer.of(head)
 

@@ -6,7 +6,7 @@ Every verb takes who acts and raises `ApiProblem` or an error of the catalog.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -26,10 +26,9 @@ from catalog.errors import CredentialUnreadable
 from catalog.jurisdictions import load_jurisdictions
 from catalog.model.network import Authorisation
 from catalog.model.secret import Secret
-from catalog.period_report import ToldBy
 from catalog.publication import Imprint, PublicationRefused, PublicEdition
 from catalog.rate_report import report_days
-from catalog.reading import Region, local_day
+from catalog.reading import Region, Selection, local_day
 from catalog.roll_file import read_roll
 from catalog.roll_import import ImportOrder, MassRetirement, RollDifference
 from catalog.roll_problem import RollInvalid
@@ -39,6 +38,7 @@ from gateway.api.principal import Principal
 from gateway.api.problem import ApiProblem, Code, Fault, LimitReached
 from gateway.api.reads import look
 from gateway.api.services import ApiServices, OnvifDesk
+from gateway.api.stored_report_schemas import MakeReportBody
 from gateway.discovery_plan import SweepRefused, SweepRequest
 from gateway.onvif.devices import NoDevice
 from gateway.onvif.steering import Steered, TooManySteered
@@ -304,21 +304,14 @@ async def reject_edition(acting: Acting, proposal_id: int, reason: str) -> None:
         )
 
 
-async def make_report(
-    acting: Acting,
-    *,
-    region: str = "",
-    first: date | None = None,
-    last: date | None = None,
-    told_by: ToldBy | None = None,
-) -> ReportHead:
+async def make_report(acting: Acting, asked: MakeReportBody) -> ReportHead:
     """Tell, sign and store a report of whole local days."""
-    services, view = acting.services, look(acting, region)
+    services, person = acting.services, acting.principal.name
+    selection = Selection(asked.place_class, asked.unit, asked.edition)
+    view = replace(look(acting, asked.region), selection=selection)
     with services.long_reports.turn(), rules():
-        days = report_days(first, last, local_day(view.now))
-        return await making.make_report(
-            services.database, services.config, view, days, acting.principal.name, told_by
-        )
+        days = report_days(asked.first, asked.last, local_day(view.now))
+        return await making.make_report(services.database, services.config, view, days, person, asked.told_by)
 
 
 async def remake_report(acting: Acting, number: str, reason: str) -> ReportHead:

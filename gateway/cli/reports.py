@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
@@ -15,8 +16,9 @@ from catalog.database import Database
 from catalog.day_closing import kept_days
 from catalog.incidents import list_incidents
 from catalog.rate_report import By, local_period, rate_report
-from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Page, Region
+from catalog.reading import LOCAL, Counts, NeverConnectedRow, OfflineRow, Page, Region, Selection
 from catalog.reports import Reports, View
+from catalog.selection import require_selection
 from gateway.api import schemas
 from gateway.api.export import MOST_ROWS, NEVER_CONNECTED, OFFLINE, Column, ReadPage, Sheet, write_file
 from gateway.api.rate_schemas import RATES, RateAnswer, RatesAnswer, rates_answer
@@ -40,6 +42,13 @@ class Form(StrEnum):
 
 
 RegionOption = Annotated[str, typer.Option("--region", help="Prefix of the administrative code.")]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", help="Only places of this class, such as WX8_07.")
+]
+UnitOption = Annotated[str | None, typer.Option("--unit", help="Only places of this unit, by its name.")]
+EditionOption = Annotated[
+    str | None, typer.Option("--edition", help="Only what this edition of the catalog lists, by its number.")
+]
 FormOption = Annotated[Form, typer.Option("--format", help="table, json, csv or xlsx.")]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", help="File to write; standard output otherwise.")
@@ -67,6 +76,11 @@ def status(region: RegionOption = "", config: ConfigOption = None) -> None:
     run(config, work)
 
 
+async def _selected(database: Database, region: str, selection: Selection) -> View:
+    await require_selection(database, selection)
+    return View(now=now(), region=Region(region), selection=selection)
+
+
 def _chain(counts: Counts) -> list[str]:
     share = counts.share(counts.online + counts.degraded)
     numbers = (
@@ -80,6 +94,8 @@ def _chain(counts: Counts) -> list[str]:
 @report.command("never-connected")
 def never_connected(
     region: RegionOption = "",
+    place_class: ClassOption = None,
+    unit: UnitOption = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
     form: FormOption = Form.TABLE,
     output: OutputOption = None,
@@ -89,7 +105,7 @@ def never_connected(
     """Who must connect and never did, the longest due first."""
 
     async def work(database: Database, _: Config) -> None:
-        view = View(now=now(), region=Region(region))
+        view = await _selected(database, region, Selection(place_class, unit))
 
         async def read(cursor: str | None, limit: int) -> Any:
             return await Reports(database).never_connected(
@@ -105,6 +121,8 @@ def never_connected(
 @report.command("offline")
 def offline(
     region: RegionOption = "",
+    place_class: ClassOption = None,
+    unit: UnitOption = None,
     form: FormOption = Form.TABLE,
     output: OutputOption = None,
     language: LanguageOption = Language.ZH,
@@ -113,7 +131,7 @@ def offline(
     """What was connected and is offline now, the longest first."""
 
     async def work(database: Database, _: Config) -> None:
-        view = View(now=now(), region=Region(region))
+        view = await _selected(database, region, Selection(place_class, unit))
 
         async def read(cursor: str | None, limit: int) -> Any:
             return await Reports(database).offline(view, cursor=cursor, limit=limit)
@@ -130,6 +148,9 @@ def rates(
     last: LastOption = None,
     by: Annotated[By, typer.Option("--by", help="What a row stands for.")] = By.DISTRICT,
     region: RegionOption = "",
+    place_class: ClassOption = None,
+    unit: UnitOption = None,
+    edition: EditionOption = None,
     form: FormOption = Form.TABLE,
     output: OutputOption = None,
     language: LanguageOption = Language.ZH,
@@ -139,7 +160,9 @@ def rates(
 
     async def work(database: Database, settings: Config) -> None:
         since, until = days(first, last)
-        view = settings_view(settings, region)
+        selection = Selection(place_class, unit, edition)
+        await require_selection(database, selection)
+        view = replace(settings_view(settings, region), selection=selection)
         period = local_period(since, until, view.now)
         found = await rate_report(database, view, period, by=by, rules=counting_rules(settings))
         answer = rates_answer(found, (since, until), most=MOST_ROWS)

@@ -1,5 +1,6 @@
 """`muster report store|revise|list|show|verify`: reports that are signed, numbered and never changed."""
 
+from dataclasses import astuple, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from catalog.database import Database
 from catalog.period_report import ToldBy
-from catalog.reading import LOCAL, Page, Region
+from catalog.reading import LOCAL, Page, Region, Selection
 from catalog.report_document import require_report
 from catalog.signing import verify
 from catalog.stored_reports import ReportHead, list_reports, read_report
@@ -25,7 +26,7 @@ from gateway.cli.command import (
 )
 from gateway.cli.evidence import KeyOption, verified_file
 from gateway.cli.proof import FirstOption, LastOption, days, settings_view
-from gateway.cli.reports import RegionOption
+from gateway.cli.reports import ClassOption, EditionOption, RegionOption, UnitOption
 from gateway.config import Config
 from gateway.reporting.making import make_report, remake_report
 
@@ -55,13 +56,17 @@ def store_report(
             "--by", help="A line for each source, or each site; by site in a region of over 100,000 sources."
         ),
     ] = None,
+    place_class: ClassOption = None,
+    unit: UnitOption = None,
+    edition: EditionOption = None,
     person: PersonOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Tell a period whole, sign it and store it under the next number; it never changes."""
 
     async def work(database: Database, settings: Config) -> ReportHead:
-        view = settings_view(settings, region)
+        selection = Selection(place_class, unit, edition)
+        view = replace(settings_view(settings, region), selection=selection)
         who = person_or_login(person)
         return await make_report(database, settings, view, days(first, last), who, told_by)
 
@@ -109,7 +114,7 @@ def list_stored_reports(region: RegionOption = "", config: ConfigOption = None) 
         table.add_row(
             head.number,
             str(head.revision),
-            head.region.prefix or "all",
+            " ".join(filter(None, (head.region.prefix or "all", *astuple(head.selection)))),
             head.told_by.value,
             head.first.isoformat(),
             head.last.isoformat(),

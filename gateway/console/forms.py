@@ -196,17 +196,11 @@ async def _reject(acting: Acting, form: Form, language: str) -> Notice:
 
 
 async def _make_report(acting: Acting, form: Form, language: str) -> Notice:
-    try:
-        body = MakeReportBody(
-            region=form.text("region"),
-            first=form.day("first"),
-            last=form.day("last"),
-            told_by=form.text("told_by") or None,  # type: ignore[arg-type]
-        )
-    except ValidationError as error:
-        raise invalid(error) from error
+    named = {name: form.text(name) for name in ("told_by", "place_class", "unit", "edition")}
+    fields = {name: value for name, value in named.items() if value}
+    days = {name: form.day(name) for name in ("first", "last")}
     head = await verbs.make_report(
-        acting, region=body.region, first=body.first, last=body.last, told_by=body.told_by
+        acting, _valid(MakeReportBody, {"region": form.text("region"), **days, **fields})
     )
     return Notice(is_good=True, text=f"{text('done.make_report', language)}: {head.number}")
 

@@ -57,6 +57,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "revision": ("修订版", "revision"),
     "revised_because": ("修订原因", "Told anew because"),
+    "listed_by": ("仅限该版目录所列", "Only what this edition lists"),
     "told_by": ("逐行", "A line for each"),
     "told_by_size": ("视规模而定", "depends on the size"),
     "told_by.source": ("按信源", "source"),

@@ -10,10 +10,11 @@ from catalog.errors import TransactionConflict
 from catalog.incidents import quarantined
 from catalog.period_report import MOST_SOURCES, PeriodReport, ToldBy, period_report
 from catalog.publication import list_editions
-from catalog.rate_report import PeriodInvalid, is_larger, local_period
+from catalog.rate_report import PeriodInvalid, TooManySources, local_period, require_size
 from catalog.reading import local_day
 from catalog.report_document import Making, Scope
 from catalog.reports import View
+from catalog.selection import require_selection
 from catalog.site_report import site_report
 from catalog.stored_reports import ReportHead, read_report, revise_report, store_report
 from gateway.config import Config
@@ -45,15 +46,17 @@ async def make_report(
         PeriodInvalid: the days are reversed, or have not begun.
         TooManySources: the region has more than a report by source holds.
         DaysMissing: by site, and not all of the days are closed.
+        SelectionUnknown: there is no such class, unit or edition.
         KeyUnusable: the signing key cannot be used.
         DatabaseAway: no answer.
     """
+    await require_selection(database, view.selection)
     if told_by is None:
-        is_large = await is_larger(database, view, MOST_SOURCES)
+        is_large = await _is_large(database, view)
         told_by = ToldBy.SITE if is_large else ToldBy.SOURCE
     if told_by is ToldBy.SITE:
         days = _over(days, view.now)
-    scope = Scope(view.region, *days, local_period(*days, view.now), told_by)
+    scope = Scope(view.region, *days, local_period(*days, view.now), told_by, view.selection)
     key = open_signing_key(config)
     report = await _told(database, config, view, scope)
     making = await _making(database, config, view.now, person, last=scope.last)
@@ -85,11 +88,20 @@ async def remake_report(
     """
     last, _ = await read_report(database, view.region, number)
     key = open_signing_key(config)
-    seen = View(now=view.now, region=last.region, stale_after=view.stale_after)
+    seen = View(view.now, last.region, view.stale_after, last.selection)
     report = await _told(database, config, seen, last.scope)
     making = await _making(database, config, view.now, person, last=last.last, reason=reason)
     making = replace(making, quarantine=await quarantined(database, last.region))
     return await revise_report(database, key, report, last, making)
+
+
+async def _is_large(database: Database, view: View) -> bool:
+    """Tell whether what is selected is too much for a report by source."""
+    try:
+        await require_size(database, view, MOST_SOURCES)
+    except TooManySources:
+        return True
+    return False
 
 
 def _over(days: tuple[date, date], now: datetime) -> tuple[date, date]:

@@ -131,6 +131,11 @@ def _head(
     until = _shown(_instant(scope["until"]))
     yield say("report_period"), f"{scope['first']} – {scope['last']} ({say('until')} {until})"
     yield say("region"), scope["region"] or say("everything")
+    for name in ("class", "unit"):
+        if scope.get(name):
+            yield say(name), scope[name]
+    if scope.get("edition"):
+        yield say("listed_by"), scope["edition"]
     yield say("told_by"), say(f"told_by.{scope.get('told_by', ToldBy.SOURCE)}")
     yield say("report_edition"), made["edition"] or say("no_edition")
     yield say("profile"), made["profile"]

@@ -407,6 +407,39 @@ async def test_a_report_is_made_listed_given_and_told_anew(api: Api, database: D
     assert log[0].scope == f"number={made['number']}"
 
 
+async def test_a_report_of_one_unit_tells_it_alone_and_a_unit_that_is_not_there_is_refused(
+    api: Api, database: Database
+) -> None:
+    await seed_every_state(database)
+    await seed_roll(database, count=2, district="320298")
+    path, unit = "/api/v1/reports/stored", "示例单位 320298"
+    headers = api.headers("operator")
+    made = await (
+        await api.client.post(path, json={"unit": unit, "place_class": "WX8_07"}, headers=headers)
+    ).json()
+    document = (await api.get(f"{path}/{made['number']}"))["document"]
+    lists = [
+        (await api.get(f"/api/v1/reports/{name}?unit={unit}"))["items"]
+        for name in ("never-connected", "offline")
+    ]
+    rates = await api.get(f"/api/v1/reports/rates?unit={unit}&by=unit")
+    refused = [
+        await api.client.get(f"/api/v1/reports/{asked}", headers=headers)
+        for asked in ("offline?unit=x", "never-connected?place_class=x", "rates?edition=x", "rates?unit=x")
+    ]
+    unmade = await api.client.post(path, json={"edition": "x"}, headers=headers)
+
+    assert (made["unit"], made["place_class"], made["edition"]) == (unit, "WX8_07", None)
+    assert (document["scope"]["unit"], document["scope"]["class"]) == (unit, "WX8_07")
+    assert [row["key"] for row in document["content"]["rates"]["unit"]] == [unit]
+    assert document["content"]["all"]["required"] == 2
+    assert [len(rows) for rows in lists] == [2, 0]
+    assert [row["key"] for row in rates["items"]] == [unit]
+    assert [response.status for response in (*refused, unmade)] == [422] * 5
+    assert "there is no unit 'x'" in (await refused[0].json())["detail"]
+    assert "there is no edition 'x'" in (await unmade.json())["detail"]
+
+
 async def test_a_report_by_site_waits_for_its_days_and_leaves_today_out(api: Api, database: Database) -> None:
     seeded = await seed_every_state(database)
     path, asked = "/api/v1/reports/stored", {"first": "2026-11-18", "last": "2026-11-20", "told_by": "site"}

@@ -155,6 +155,12 @@ def test_a_report_is_stored_printed_verified_and_told_anew(muster: Muster, tmp_p
     assert PERSON in listed
     assert paper.read_bytes().startswith(b"%PDF-")
     assert len(workbook.sheetnames) == 10
+    unit = json.loads(muster("report", "never-connected", "--format", "json"))[0]["place"]["unit"]
+    assert "report never-connected" not in muster("report", "never-connected", "--unit", unit)
+    assert "there is no unit 'x'" in muster("report", "offline", "--unit", "x", code=1)
+    assert "class 'x'" in muster("report", "rates", "--class", "x", code=1)
+    assert "there is no edition 'x'" in muster("report", "store", "--edition", "x", code=1)
+    assert "stored" in muster("report", "store", "--unit", unit, "--class", "WX8_07", "--person", PERSON)
     assert "changed after signing" in muster("report", "verify", str(signed), code=1)
     assert "there is no report 'R9'" in muster("report", "show", "R9", "--output", str(paper), code=1)
     assert "has not begun" in muster(
