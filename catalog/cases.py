@@ -12,6 +12,7 @@ import asyncpg
 
 from catalog.database import Database, Statements
 from catalog.model.case import CaseStep, Standing, StepRefused, Taken, require, standing
+from catalog.model.connected_when import ALL_SOURCES, ANY_SOURCE, ConnectedWhen
 from catalog.model.connectivity import State
 from catalog.model.period import Period, merged, without
 from catalog.reading import LOCAL, local_day, local_midnight
@@ -22,7 +23,7 @@ COULD_ACCEPT: Final = timedelta(hours=24)
 """How long without a break the platform must have been able to accept a connection: else the failure may be ours."""
 
 RECTIFIED: Final = timedelta(hours=24)
-"""How long every required source must have been connected before an order counts as fulfilled."""
+"""How long a site must have been connected before an order counts as fulfilled."""
 
 WITHIN: Final = 60.0
 MOST: Final = 10_000
@@ -81,16 +82,19 @@ class Case:
 
 
 async def candidates(
-    database: Database, view: View, *, site_id: int | None = None, most: int | None = None
+    database: Database,
+    view: View,
+    *,
+    rule: ConnectedWhen = ALL_SOURCES,
+    site_id: int | None = None,
+    most: int | None = None,
 ) -> list[Candidate]:
     """Return the sites of the view's region that are overdue and have no open case, the longest due first.
-
-    A site counts as connected when all of its required sources are (`connected_when`, the strictest reading of
-    WX-34(2), which is silent); how many of them never connected stands in the evidence.
 
     Args:
         database: the catalog.
         view: region and present instant.
+        rule: when a site counts as connected; it goes with the case.
         site_id: only this site, if it is one of them; None for any.
         most: so many at most; None for all.
 
@@ -100,7 +104,9 @@ async def candidates(
     today = local_day(view.now)
     async with database.snapshot() as snapshot:
         rows = await snapshot.fetch(
-            "case_candidates", view.region.first, view.region.last, today, site_id, most, within=WITHIN
+            "case_candidates",
+            *(view.region.first, view.region.last, today, site_id, most, rule.share),
+            within=WITHIN,
         )
         if not rows:
             return []
@@ -114,7 +120,7 @@ async def candidates(
         unseen[row["gateway_id"]].append(Period(row["started_at"], row["ended_at"]))
     merged_unseen = {gateway: merged(periods) for gateway, periods in unseen.items()}
     groups = itertools.groupby(rows, key=lambda row: row["site_id"])
-    return [_candidate(list(group), merged_unseen, view.now, today) for _, group in groups]
+    return [_candidate(list(group), merged_unseen, view.now, rule) for _, group in groups]
 
 
 async def open_case(database: Database, candidate: Candidate, *, at: datetime) -> str | None:
@@ -199,7 +205,10 @@ async def take_step(
         if step is CaseStep.ORDER:
             _require_answered(await transaction.fetchval("dispute_open_of_site", row["site_id"]))
         if step is CaseStep.RECTIFY:
-            _require_connected(await transaction.fetchval("case_connected_since", row["site_id"]), at)
+            # The rule that the case was opened by goes with it, whatever is configured since.
+            rule = ALL_SOURCES if row["connected_when"] is None else ConnectedWhen.read(row["connected_when"])
+            since = await transaction.fetchval("case_connected_since", row["site_id"], rule.share)
+            _require_connected(since, at, rule)
         await transaction.execute(
             "case_take",
             row["case_id"],
@@ -220,20 +229,23 @@ def _require_answered(dispute: int | None) -> None:
         )
 
 
-def _require_connected(since: datetime | None, at: datetime) -> None:
+def _require_connected(since: datetime | None, at: datetime, rule: ConnectedWhen) -> None:
     if since is None:
-        raise StepRefused("a required source of the site has still never connected")
+        raise StepRefused(f"required sources of the site have still never connected ({rule})")
     if at - since < RECTIFIED:
         raise StepRefused(
-            f"every required source has connected since {since.astimezone(LOCAL):%Y-%m-%d %H:%M}; "
+            f"the site has been connected ({rule}) since {since.astimezone(LOCAL):%Y-%m-%d %H:%M}; "
             f"an order is fulfilled after {_hours(RECTIFIED)}"
         )
 
 
 def _candidate(
-    rows: Sequence[asyncpg.Record], unseen: Mapping[str, Sequence[Period]], now: datetime, today: date
+    rows: Sequence[asyncpg.Record],
+    unseen: Mapping[str, Sequence[Period]],
+    now: datetime,
+    rule: ConnectedWhen,
 ) -> Candidate:
-    first = rows[0]
+    first, today = rows[0], local_day(now)
     start = min(_from(row) for row in rows)
     seen = without([Period(start, now)], unseen[first["gateway_id"]]) if start < now else []
     longest = max((period.end - period.start for period in seen), default=timedelta())
@@ -251,6 +263,7 @@ def _candidate(
             "due_on": first["due_on"].isoformat(),
             "days_overdue": (today - first["due_on"]).days,
         },
+        "connected": _connected(len(rows) - len(never), len(rows), rule),
         "platform": {
             "gateway": first["gateway_id"],
             "could_accept_from": _instant(start),
@@ -282,6 +295,18 @@ def _candidate(
         longest_seen=longest,
         evidence=evidence,
     )
+
+
+def _connected(connected: int, required: int, rule: ConnectedWhen) -> dict[str, object]:
+    """Return how a site stands by the rule, and by the other readings of a text that is silent."""
+    return {
+        "when": str(rule),
+        "required": required,
+        "connected": connected,
+        "needed": rule.needed(required),
+        "by_any_source": ANY_SOURCE.holds(connected, required),
+        "by_all_required_sources": ALL_SOURCES.holds(connected, required),
+    }
 
 
 def _from(row: asyncpg.Record) -> datetime:

@@ -61,6 +61,8 @@ class SourceHistory:
     "When its gateway could not see."
     facts: Sequence[Fact] = field(default_factory=tuple)
     "Its evidence; empty unless asked for."
+    seen_at: datetime | None = None
+    "When its device was in contact first without being connected."
 
     @property
     def states(self) -> Sequence[Span]:
@@ -188,6 +190,7 @@ async def _whole(
                 for each in blind.get(row["gateway_id"], ())
             ],
             facts=[_fact(each) for each in facts.get(row["source_id"], ())],
+            seen_at=row["seen_at"],
         )
         for row in rows
     ]

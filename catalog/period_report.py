@@ -17,7 +17,14 @@ from catalog.database import Database
 from catalog.histories import Histories, SourceHistory
 from catalog.incidents import IncidentRow, incidents_of
 from catalog.model.connectivity import State
-from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason, days_overdue
+from catalog.model.display import (
+    Lifecycle,
+    SuspendedReason,
+    UnknownReason,
+    days_overdue,
+    never_connected_substate,
+)
+from catalog.model.display import NeverConnected as Substate
 from catalog.model.history import Span
 from catalog.model.period import Period
 from catalog.model.rates import Account, CountingRules, Duty, Laid, binding_on, taken_out
@@ -78,6 +85,10 @@ class NeverConnected:
     site_required: int = 0
     "Sources of its site that had to connect."
     site_never: int = 0
+    substate: Substate | None = None
+    "At the end of the period; None of a site."
+    site_seen: int = 0
+    "Of a site: how many of `site_never` had been in contact by then."
 
 
 @dataclass(frozen=True)
@@ -202,7 +213,17 @@ class Telling:
         self.required_of[history.site_id] += 1
         if at_end is not None and at_end.what is State.NEVER_CONNECTED:
             overdue = days_overdue(today=local_day(last), due_on=duty.due_on)
-            self.never.append(NeverConnected(Where.of(history), history.site_id, duty, overdue, hidden))
+            seen = history.seen_at is not None and history.seen_at <= last
+            self.never.append(
+                NeverConnected(
+                    where=Where.of(history),
+                    site_id=history.site_id,
+                    duty=duty,
+                    days_overdue=overdue,
+                    hidden=hidden,
+                    substate=never_connected_substate(today=local_day(last), due_on=duty.due_on, seen=seen),
+                )
+            )
 
     def _suspect_removal(self, history: SourceHistory, since: datetime) -> None:
         if self.period.end - since >= REMOVAL_SUSPECTED_AFTER:

@@ -193,7 +193,7 @@ def _never(lines: Sequence[NeverConnected], told_by: ToldBy) -> Document:
     names = (
         *_where_names(told_by),
         *("basis", "due_on", "days_overdue", "site_required", "site_never_connected"),
-        *(("hidden",) if by_source else ()),
+        *(("substate", "hidden") if by_source else ("site_seen",)),
     )
     rows = [
         [
@@ -203,11 +203,16 @@ def _never(lines: Sequence[NeverConnected], told_by: ToldBy) -> Document:
             line.days_overdue,
             line.site_required,
             line.site_never,
-            *((line.hidden.value if line.hidden is not None else None,) if by_source else ()),
+            *(_state(line) if by_source else (line.site_seen,)),
         ]
         for line in lines
     ]
     return {"columns": names, "rows": rows}
+
+
+def _state(line: NeverConnected) -> Sequence[str | None]:
+    substate, hidden = line.substate, line.hidden
+    return substate.value if substate is not None else None, hidden.value if hidden is not None else None
 
 
 def _offline(lines: Sequence[WasOffline], told_by: ToldBy) -> Document:

@@ -55,6 +55,7 @@ class _Site:
     gateway_id: str
     required: int
     never: int
+    seen: int
 
 
 async def site_report(database: Database, view: View, period: Period, rules: CountingRules) -> PeriodReport:
@@ -117,6 +118,7 @@ def _sites(rows: Sequence[asyncpg.Record]) -> dict[int, _Site]:
             row["gateway_id"],
             row["required"],
             row["never"],
+            row["seen"],
         )
         for row in rows
     }
@@ -186,6 +188,7 @@ def _never_connected(
                 days_overdue=days_overdue(today=last, due_on=duty.due_on),
                 site_required=site.required,
                 site_never=site.never,
+                site_seen=site.seen,
             )
             lines.append(line)
     return tuple(sorted(lines, key=lambda line: (line.duty.due_on, line.where.district, line.site_id)))

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from catalog.model.connected_when import ConnectedWhen
 from catalog.model.secret import MASK, Secret
 from gateway.config_source import ConfigError, Problem, Settings, explain, read_settings, render_toml
 
@@ -447,6 +448,19 @@ class ReportsConfig(Section):
     "TrueType font with Chinese letters for printed reports (PDF); the Debian package fonts-wqy-microhei has it."
 
 
+class CasesConfig(Section):
+    """How cases of what never connected are found."""
+
+    connected_when: str = "all_required_sources"
+    "When a site counts as connected, on which WX-34(2) is silent: all_required_sources, any_source, or a share: 0.8."
+
+    @field_validator("connected_when")
+    @classmethod
+    def _is_a_rule(cls, text: str) -> str:
+        ConnectedWhen.read(text)
+        return text
+
+
 class LogConfig(Section):
     """What is logged and how it is written."""
 
@@ -478,6 +492,7 @@ class Config(BaseModel):
     gb28181: Gb28181Config = Gb28181Config()
     viewing: ViewingConfig = ViewingConfig()
     reports: ReportsConfig = ReportsConfig()
+    cases: CasesConfig = CasesConfig()
     log: LogConfig = LogConfig()
     credentials: CredentialsConfig = CredentialsConfig()
 

@@ -15,6 +15,7 @@ from catalog.embedded import embedded_postgresql, running_url
 from catalog.errors import DatabaseInUse, EmbeddedPostgresError
 from catalog.jurisdictions import Jurisdiction, save_jurisdiction
 from catalog.migrate import migrate
+from catalog.model.connected_when import ConnectedWhen
 from catalog.model.rates import CountingRules
 from catalog.model.secret import Secret
 from catalog.reading import LOCAL
@@ -117,6 +118,11 @@ def jurisdiction_of(config: Config) -> Jurisdiction:
 def counting_rules(config: Config) -> CountingRules:
     """Return how this installation counts time in its reports."""
     return CountingRules(LOCAL, timedelta(seconds=config.reports.maintenance_cap))
+
+
+def connected_when(config: Config) -> ConnectedWhen:
+    """Return when a site counts as connected in this installation's cases."""
+    return ConnectedWhen.read(config.cases.connected_when)
 
 
 def open_vault(config: Config) -> Vault:

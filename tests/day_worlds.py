@@ -66,6 +66,13 @@ async def be_born(database: Database, random: Random, source: int, start: dateti
     async with database.raw_connection() as connection:
         await connection.execute("UPDATE source SET created_at = $2 WHERE source_id = $1", source, born)
         await connection.execute("UPDATE connectivity SET since = $2 WHERE source_id = $1", source, born)
+        if random.random() < 0.4:
+            # In contact long before it connects, if it ever does.
+            await connection.execute(
+                "UPDATE connectivity SET seen_at = $2 WHERE source_id = $1",
+                source,
+                born + timedelta(hours=random.randint(1, 200)),
+            )
         if random.random() < 0.2:
             await connection.execute(
                 "UPDATE source SET lifecycle = 'removed', retired_at = $2 WHERE source_id = $1",

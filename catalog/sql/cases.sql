@@ -5,7 +5,7 @@
 -- their required sources; sites with a case that has not ended are left out. Not to operate at this hour is no excuse for
 -- never having connected.
 -- $1, $2 the region's first and last code, $3 today (local day), $4 one site or null, $5 sites at most, the longest due
--- first, or null
+-- first, or null, $6 share of the required sources that must have connected, one at least (model/connected_when.py)
 WITH open_case AS (
   SELECT c.site_id FROM compliance_case c
    WHERE NOT EXISTS (SELECT FROM case_step s WHERE s.case_id = c.case_id AND s.step IN ('withdraw', 'close'))),
@@ -26,6 +26,9 @@ picked AS (
                   WHERE n.site_id = due.site_id AND n.counted AND m.lifecycle = 'required'
                     AND n.state = 'never_connected'
                     AND coalesce(n.suspended_reason, 'outside_operation') = 'outside_operation')
+     AND (SELECT count(n.first_connected_at) < greatest(1, ceil($6::numeric * count(*)))
+            FROM connectivity n JOIN source m USING (source_id)
+           WHERE n.site_id = due.site_id AND n.counted AND m.lifecycle = 'required')
    ORDER BY due_on, site_id LIMIT $5)
 SELECT picked.*, s.source_id, s.gb_id, s.created_at, c.state, c.first_connected_at, c.seen_at, c.obstacle,
        c.suspended_reason
@@ -75,14 +78,16 @@ SELECT case_id, step, at, on_day, person, detail FROM case_step
 
 -- name: case_lock
 -- Let one step at a time be taken. $1 number
-SELECT case_id, site_id FROM compliance_case WHERE number = $1 FOR NO KEY UPDATE;
+SELECT case_id, site_id, evidence -> 'connected' ->> 'when' AS connected_when FROM compliance_case WHERE number = $1 FOR NO KEY UPDATE;
 
 -- name: case_take
 -- Take a step. $1 case, $2 position, $3 step, $4 instant, $5 local day, $6 person, $7 detail
 INSERT INTO case_step (case_id, position, step, at, on_day, person, detail) VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb);
 
 -- name: case_connected_since
--- Since when every required source of a site has connected; null while one never did or the site has none. $1 site
-SELECT CASE WHEN bool_and(c.first_connected_at IS NOT NULL) THEN max(c.first_connected_at) END
+-- Since when enough of the required sources of a site have connected; null while they have not, and where it has none.
+-- $1 site, $2 share of them, one at least
+SELECT (array_agg(c.first_connected_at ORDER BY c.first_connected_at) FILTER (WHERE c.first_connected_at IS NOT NULL))
+       [greatest(1, ceil($2::numeric * count(*)))::int]
   FROM connectivity c JOIN source s USING (source_id)
  WHERE c.site_id = $1 AND c.counted AND s.lifecycle = 'required';

@@ -5,7 +5,7 @@
 -- $3, $4 cursor (district, source id), $5 limit, $6 one source or null, $7 class or null, $8 unit or null
 SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at, s.site_id, t.system_id, t.gateway_id,
        t.name AS site, t.class, u.name AS unit, y.name AS system, c.state, c.since, c.unknown_reason, c.unknown_since,
-       c.suspended_reason, c.suspended_since
+       c.suspended_reason, c.suspended_since, c.seen_at
   FROM source s
   JOIN connectivity c ON c.source_id = s.source_id
   JOIN site t ON t.site_id = s.site_id
@@ -23,7 +23,7 @@ SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at
 -- The same of some sources. $1 sources
 SELECT s.source_id, s.district, s.gb_id, s.created_at, s.lifecycle, s.retired_at, s.site_id, t.system_id, t.gateway_id,
        t.name AS site, t.class, u.name AS unit, y.name AS system, c.state, c.since, c.unknown_reason, c.unknown_since,
-       c.suspended_reason, c.suspended_since
+       c.suspended_reason, c.suspended_since, c.seen_at
   FROM source s
   JOIN connectivity c ON c.source_id = s.source_id
   JOIN site t ON t.site_id = s.site_id

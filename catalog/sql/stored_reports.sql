@@ -35,15 +35,18 @@ SELECT number, revision, region, first_day, last_day, starts_at, ends_at, told_b
  ORDER BY revision DESC LIMIT 1;
 
 -- name: report_site_rows
--- The sites of a region, and how many of their sources stood on the roll at an instant, and of these never connected by
--- then. $1, $2 the region's first and last code, $3 instant, $4 class or null, $5 unit or null
+-- The sites of a region, and how many of their sources stood on the roll at an instant, of these never connected by then,
+-- and of these had been in contact. $1, $2 the region's first and last code, $3 instant, $4 class or null, $5 unit or null
 SELECT t.site_id, t.district, t.name AS site, t.class, u.name AS unit, t.gateway_id,
-       coalesce(s.required, 0) AS required, coalesce(s.never, 0) AS never
+       coalesce(s.required, 0) AS required, coalesce(s.never, 0) AS never,
+       coalesce(s.seen, 0) AS seen
   FROM site t
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
   LEFT JOIN (SELECT s.site_id, count(*) AS required,
-                    count(*) FILTER (WHERE c.first_connected_at IS NULL OR c.first_connected_at > $3) AS never
+                    count(*) FILTER (WHERE c.first_connected_at IS NULL OR c.first_connected_at > $3) AS never,
+                    count(*) FILTER (WHERE (c.first_connected_at IS NULL OR c.first_connected_at > $3)
+                                       AND c.seen_at <= $3) AS seen
                FROM source s JOIN connectivity c ON c.source_id = s.source_id
               WHERE s.district BETWEEN $1 AND $2 AND s.lifecycle <> 'rejected' AND s.created_at <= $3
                 AND (s.retired_at IS NULL OR s.retired_at > $3)

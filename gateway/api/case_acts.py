@@ -20,6 +20,7 @@ from gateway.api.problem import ApiProblem, Code
 from gateway.api.reads import look
 from gateway.api.registry import Call, NoQuery, Registry
 from gateway.api.verbs import Acting
+from gateway.opening import connected_when
 
 registry: Final = Registry()
 
@@ -40,7 +41,8 @@ async def list_candidates(call: Call[CandidatesQuery, None]) -> BaseModel:
     """List sites past their due day with sources that never connected, and without an open case (WX-21, WX-34)."""
     view = look(call, call.query.region)
     limit = call.query.limit
-    found = await candidates(call.services.database, view, most=limit + 1)
+    rule = connected_when(call.services.config)
+    found = await candidates(call.services.database, view, rule=rule, most=limit + 1)
     shown = tuple(CandidateAnswer.of(each) for each in found[:limit])
     return CandidatesAnswer(as_of=view.now, items=shown, more=len(found) > limit)
 
@@ -83,7 +85,8 @@ async def open_for(who: Acting, site_id: int) -> Case:
     """Open a case for a site of the caller's region and return it."""
     services = who.services
     view = services.view(who.principal.region)
-    found = await candidates(services.database, view, site_id=site_id)
+    rule = connected_when(services.config)
+    found = await candidates(services.database, view, rule=rule, site_id=site_id)
     if not found:
         raise ApiProblem(
             Code.NOT_FOUND, f"site {site_id} is no candidate: not overdue, connected, or under a case"

@@ -16,7 +16,7 @@ from gateway.cli.command import ConfigOption, PersonOption, console, now, person
 from gateway.cli.profile import penalty_words
 from gateway.cli.proof import settings_view
 from gateway.config import Config
-from gateway.opening import jurisdiction_of
+from gateway.opening import connected_when, jurisdiction_of
 
 case = typer.Typer(no_args_is_help=True, help="Cases of what must connect and never did.")
 
@@ -41,7 +41,7 @@ def find(
 
     async def work(database: Database, settings: Config) -> None:
         view = settings_view(settings, region)
-        found = await candidates(database, view)
+        found = await candidates(database, view, rule=connected_when(settings))
         console().print(_candidates(found))
         opened = []
         if opening:
@@ -259,6 +259,12 @@ def _show(found: Case) -> None:
         seen, obstacle = row["seen_at"] or "–", row["obstacle"] or "–"
         table.add_row(str(row["number"]), row["code"] or "–", row["state"], seen, obstacle)
     console().print(table)
+    stands = found.evidence.get("connected")
+    if stands is not None:
+        say(
+            f"connected: {stands['connected']} of {stands['required']} required sources, {stands['needed']} needed "
+            f"({stands['when']})"
+        )
     platform = found.evidence["platform"]
     say(
         f"found {found.opened_at.astimezone(LOCAL):%Y-%m-%d %H:%M}; the platform could have accepted a connection for "

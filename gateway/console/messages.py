@@ -58,6 +58,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "revision": ("修订版", "revision"),
     "revised_because": ("修订原因", "Told anew because"),
     "listed_by": ("仅限该版目录所列", "Only what this edition lists"),
+    "needed": ("须达", "needed"),
+    "site_seen": ("其中曾有联系", "of these in contact"),
     "told_by": ("逐行", "A line for each"),
     "told_by_size": ("视规模而定", "depends on the size"),
     "told_by.source": ("按信源", "source"),
@@ -609,6 +611,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 # Reasons and obstacles are stable words of the model; these are their readings for people.
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "connected_when.all_required_sources": ("全部应接信源", "all required sources"),
+    "connected_when.any_source": ("任一信源", "any source"),
     "verdict.met": ("符合", "met"),
     "verdict.broken": ("不符合", "broken"),
     "verdict.open": ("待证明", "open"),

@@ -203,12 +203,17 @@ def _never(lines: Iterable[Mapping[str, Any]], say: Said, read: Said, *, by_site
         Column(say("due_on"), 11),
         Column(say("days_overdue"), 9, is_number=True),
         Column(say("site_never"), 13, is_number=True),
-        *(() if by_site else (Column(say("state"), 14),)),
+        Column(say("site_seen"), 9, is_number=True) if by_site else Column(say("state"), 14),
     )
 
-    def state(line: Mapping[str, Any]) -> str:
-        is_shown = f"{SHAPES['never_connected']} {say('never_connected')}"
-        return read(line["hidden"]) if line["hidden"] else is_shown
+    def state(line: Mapping[str, Any]) -> Cell:
+        if by_site:
+            seen: int = line["site_seen"]
+            return seen
+        if line["hidden"]:
+            return read(line["hidden"])
+        shown = say("never_connected") if "substate" not in line else say(f"substate.{line['substate']}")
+        return f"{SHAPES['never_connected']} {shown}"
 
     rows = [
         (
@@ -217,7 +222,7 @@ def _never(lines: Iterable[Mapping[str, Any]], say: Said, read: Said, *, by_site
             date.fromisoformat(line["due_on"]),
             line["days_overdue"],
             f"{line['site_never_connected']} / {line['site_required']}",
-            *(() if by_site else (state(line),)),
+            state(line),
         )
         for line in lines
     ]

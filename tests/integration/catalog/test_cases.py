@@ -10,6 +10,7 @@ from catalog.cases import NoSuchCase, candidates, list_cases, open_case, take_st
 from catalog.database import Database
 from catalog.errors import QueryFailed
 from catalog.model.case import CaseState, CaseStep, StepRefused
+from catalog.model.connected_when import ConnectedWhen
 from catalog.reading import Region
 from catalog.reports import View
 from tests.seed import GATEWAY, HERE, NOW, Change, Seeded, apply, seed_every_state, seed_roll
@@ -148,6 +149,46 @@ async def test_an_order_is_fulfilled_when_every_required_source_was_connected_fo
         await step(database, number, CaseStep.RECTIFY, at, organ="示范市公安局")
     fulfilled = await step(database, number, CaseStep.RECTIFY, at + timedelta(hours=1), organ="示范市公安局")
     assert fulfilled is CaseState.RECTIFIED
+
+
+@pytest.mark.parametrize(
+    ("rule", "candidates_left", "is_fulfilled"),
+    [("all_required_sources", 2, False), ("any_source", 1, True), ("0.5", 1, True), ("0.6", 2, False)],
+)
+async def test_when_a_site_counts_as_connected_is_a_parameter_that_goes_with_the_case(
+    database: Database, rule: str, candidates_left: int, is_fulfilled: bool
+) -> None:
+    """WX-34(2) is silent: of the two sources of a site one connects."""
+    seeded = await seed_roll(database, count=4)
+    when = ConnectedWhen.read(rule)
+    [first, _] = await candidates(database, VIEW, rule=when)
+    number = await open_case(database, first, at=NOW) or ""
+    await step(database, number, CaseStep.VERIFY, addressee="示例单位")
+    await step(database, number, CaseStep.ORDER, **ORDER)
+    ours, others = (
+        [source for place, source in enumerate(seeded.source_ids) if place % 2 == side] for side in (0, 1)
+    )
+    await apply(database, [Change(ours[0], "online", NOW), Change(others[0], "online", NOW)])
+    [found] = await list_cases(database, VIEW, number=number)
+    later = NOW + timedelta(days=2)
+
+    left = [each.site_id for each in await candidates(database, View(later), rule=when)]
+    # The site of the case is none, for it has one; the other is by the rule.
+    assert len(left) == candidates_left - 1
+    assert found.evidence["connected"] == {
+        "when": rule,
+        "required": 2,
+        "connected": 0,
+        "needed": when.needed(2),
+        "by_any_source": False,
+        "by_all_required_sources": False,
+    }
+    assert found.is_sound
+    if is_fulfilled:
+        assert await step(database, number, CaseStep.RECTIFY, later, organ="局") is CaseState.RECTIFIED
+    else:
+        with pytest.raises(StepRefused, match="still never connected"):
+            await step(database, number, CaseStep.RECTIFY, later, organ="局")
 
 
 async def test_a_dispute_holds_everything_up_until_it_is_answered(database: Database) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.database import Database
 from catalog.day_closing import DAY
+from catalog.model.display import NeverConnected as Substate
 from catalog.model.period import Period
 from catalog.model.rates import Account
 from catalog.period_report import PeriodReport, period_report
@@ -47,9 +48,24 @@ def rates_of(report: PeriodReport) -> dict[By, list[tuple[str, Account]]]:
 
 def never_of(report: PeriodReport) -> set[tuple[object, ...]]:
     return {
-        (line.site_id, line.where.site, line.duty, line.days_overdue, line.site_required, line.site_never)
+        (
+            line.site_id,
+            line.where.site,
+            line.duty.due_on,
+            line.days_overdue,
+            line.site_required,
+            line.site_never,
+        )
         for line in report.never_connected
     }
+
+
+def seen_of(report: PeriodReport) -> Counter[int]:
+    """How many of each site's were in contact, told by site or by source."""
+    seen: Counter[int] = Counter()
+    for line in report.never_connected:
+        seen[line.site_id] += line.site_seen + (line.substate is Substate.SEEN_NOT_CONNECTED)
+    return +seen
 
 
 def outages_of(report: PeriodReport) -> tuple[Counter[str], dict[str, timedelta]]:
@@ -75,6 +91,7 @@ async def test_sites_are_told_as_their_sources_are(database: Database, seed: int
         assert rates_of(by_site) == rates_of(by_source)
         assert rounded(by_site.all) == rounded(by_source.all)
         assert never_of(by_site) == never_of(by_source)
+        assert seen_of(by_site) == seen_of(by_source)
         assert outages_of(by_site) == outages_of(by_source)
         assert by_site.suspected_removals == by_source.suspected_removals
         assert by_site.not_seen == by_source.not_seen

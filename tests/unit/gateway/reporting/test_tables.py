@@ -63,7 +63,7 @@ def test_lists_name_the_longest_due_the_outages_and_what_we_could_not_see() -> N
     [offline] = table(laid_out, "offline").rows
     [unseen] = table(laid_out, "not_seen").rows
 
-    assert [shown(cell) for cell in never[5:]] == ["WX-21.2", "2026-10-01", "50", "1 / 1", "○ 从未接入"]
+    assert [shown(cell) for cell in never[5:]] == ["WX-21.2", "2026-10-01", "50", "1 / 1", "○ 到期未接入"]
     assert [shown(cell) for cell in offline[5:]] == ["1", "10.00", "467.00", "2026-11-20 02:00:00"]
     assert [shown(cell) for cell in unseen[1:]] == ["2026-11-01 00:00:00", "2026-11-01 01:00:00", "2"]
 
@@ -107,7 +107,7 @@ def test_a_report_by_site_has_a_line_for_each_site_and_names_no_source() -> None
 
     assert dict(laid_out.head)["逐行"] == "按场所"
     assert [shown(cell) for cell in never] == [
-        *("示例单位", "示例公园 1", "WX8_07", "320299", "WX-21.2", "2026-10-01", "50", "1 / 1")
+        *("示例单位", "示例公园 1", "WX8_07", "320299", "WX-21.2", "2026-10-01", "50", "1 / 1", "0")
     ]
     assert [column.heading for column in offline.columns][-1] == "期末在线 / 应接"
     assert [shown(cell) for cell in offline.rows[0][1:]] == [
