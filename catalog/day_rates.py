@@ -59,7 +59,13 @@ async def day_rates_of(
     first, last = days
     if by in {"unit", "site"} and last in closed and not closed[last]["is_over"]:
         last -= DAY
-    if last < first or any(not _tells(closed, day, last) for day in _each(first, last)):
+    if last < first:
+        return None
+    begun: date | None = await snapshot.fetchval("day_first")
+    if begun is None or last < begun:
+        # Nothing stood on the roll: those days are never closed, and there is nothing to tell of them.
+        return DayRates(Period(local_midnight(first), local_midnight(last + DAY)), {}, 0)
+    if any(not _tells(closed, day, last) for day in _each(max(first, begun), last)):
         return None
     codes = (region.first, region.last)
     told = [dict(row) for row in await snapshot.fetch("day_rates", *codes, first, last, by)]

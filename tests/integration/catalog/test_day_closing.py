@@ -157,6 +157,25 @@ async def test_a_day_that_is_not_closed_is_told_from_the_histories(database: Dat
     assert (kept.all.sources, told.all.sources) == (99, 2)
 
 
+async def test_days_before_the_roll_began_are_told_without_being_closed(database: Database) -> None:
+    """A catalog that is five days old has a month's rates."""
+    await seed_roll(database, count=2)
+    async with database.raw_connection() as connection:
+        await connection.execute("UPDATE source SET created_at = $1", local_midnight(FIRST + 8 * DAY))
+        await connection.execute("UPDATE connectivity SET since = $1", local_midnight(FIRST + 8 * DAY))
+    for number in range(8, 13):
+        await closing(database).close(FIRST + number * DAY, now=NOW)
+    async with database.raw_connection() as connection:
+        # Told from here, and not from the histories.
+        await connection.execute("UPDATE day_total SET sources = 99")
+
+    month = await report(database, FIRST - 20 * DAY, TODAY, By.DISTRICT, from_days=True)
+    before = await report(database, FIRST - 20 * DAY, FIRST + 7 * DAY, By.DISTRICT, from_days=True)
+
+    assert (month.all.sources, month.period.start) == (99, local_midnight(FIRST - 20 * DAY))
+    assert (before.rows, before.period.end) == ((), local_midnight(FIRST + 8 * DAY))
+
+
 async def test_another_cap_of_maintenance_is_another_count(database: Database) -> None:
     await seed_roll(database, count=2)
     await close_all(database)
