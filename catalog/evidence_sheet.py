@@ -23,10 +23,11 @@ from catalog.signed_parts import MILLISECOND, cap_of, instant_text, milliseconds
 from catalog.signing import Document, SignatureInvalid
 
 KIND: Final = "muster evidence sheet"
-FORM: Final = 2
-"""Of the sheets that are made; those of form 1, without disputes and late evidence, are read as well."""
+FORM: Final = 3
+"""Of the sheets that are made; form 1, without disputes and late evidence, and form 2, without what other
+gateways saw, are read as well."""
 
-_READ: Final = (1, FORM)
+_READ: Final = (1, 2, FORM)
 
 EVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -116,6 +117,14 @@ def evidence_sheet(
         "late": [
             {"from": instant_text(each.start), "until": instant_text(each.end)} for each in history.late
         ],
+        "seen_elsewhere": [
+            {
+                "gateway": each.gateway_id,
+                "from": instant_text(each.period.start),
+                "until": instant_text(each.period.end),
+            }
+            for each in history.elsewhere
+        ],
         "disputes": [_dispute(each) for each in disputes],
     }
 
@@ -167,7 +176,8 @@ def check(document: Document) -> Checked:
         rules = CountingRules(LOCAL, None if cap is None else int(cap) * MILLISECOND)
         given = {str(name): int(number) for name, number in _flat(sheet["milliseconds"])}
         late = [Period(*_edges(each)) for each in sheet.get("late", ())]
-        told = revised(recompute(born, facts).states, late)
+        elsewhere = [Period(*_edges(each)) for each in sheet.get("seen_elsewhere", ())]
+        told = revised(revised(recompute(born, facts).states, late), elsewhere, is_open_too=True)
         lived = Period(max(period.start, born), period.end) if born < period.end else None
         found = differences(states, told, lived) if lived is not None else []
         counted = dict(_flat(milliseconds_of(account(duties, existed, told, laid, period, rules))))

@@ -17,8 +17,8 @@ from catalog.database import Database, Transaction
 from catalog.model.connectivity import State
 from catalog.model.display import Lifecycle, SuspendedReason, UnknownReason
 from catalog.model.history import Fact, Span
-from catalog.model.late import revised
-from catalog.model.period import Period
+from catalog.model.late import observable, revised
+from catalog.model.period import Period, without
 from catalog.model.rates import Duty, Laid
 from catalog.reading import LOCAL
 from catalog.reports import View
@@ -31,6 +31,14 @@ WITHIN: Final = 60.0
 """Seconds for one statement."""
 
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SeenElsewhere:
+    """A time in which another gateway than the one that looks after a source had answers of it (4.7, E14)."""
+
+    gateway_id: str
+    period: Period
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class SourceHistory:
     "States as stored, oldest first, the present one last."
     late: Sequence[Period]
     "When it was shown late to have been running."
+    elsewhere: Sequence[SeenElsewhere]
+    "When another gateway had answers of it."
     unknowns: Sequence[Span]
     "Of the source itself, as stored."
     suspensions: Sequence[Laid]
@@ -66,8 +76,9 @@ class SourceHistory:
 
     @property
     def states(self) -> Sequence[Span]:
-        """Return the states as they are told: as stored, revised by what came late."""
-        return revised(self.stored, self.late) if self.late else self.stored
+        """Return the states as they are told: as stored, revised by what came late and what others saw."""
+        told = revised(self.stored, self.late) if self.late else self.stored
+        return revised(told, self._seen, is_open_too=True) if self.elsewhere else told
 
     def laid(self, until: datetime) -> list[Laid]:
         """Return everything that is laid over it, what goes on ending at `until`."""
@@ -76,7 +87,15 @@ class SourceHistory:
             for span in self.unknowns
             if isinstance(span.what, UnknownReason) and span.start < (span.end or until)
         ]
-        return [*self.suspensions, *unknown, *self.blind]
+        hidden = [*unknown, *self.blind]
+        if self.elsewhere:
+            seen = observable(self.stored, self._seen)
+            hidden = [replace(each, period=part) for each in hidden for part in without([each.period], seen)]
+        return [*self.suspensions, *hidden]
+
+    @property
+    def _seen(self) -> list[Period]:
+        return [each.period for each in self.elsewhere]
 
 
 class Histories:
@@ -144,6 +163,7 @@ async def _whole(
     intervals = await _by(snapshot, "source_id", "history_intervals", ids, after)
     overlays = await _by(snapshot, "source_id", "history_overlays", ids, after)
     late = await _by(snapshot, "source_id", "history_late", ids, after)
+    elsewhere = await _by(snapshot, "source_id", "history_elsewhere", ids, after)
     # The cap of a month counts from its beginning, wherever the period begins.
     month = after.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     windows = await _by(snapshot, "source_id", "history_suspensions", ids, month, view.now)
@@ -183,6 +203,10 @@ async def _whole(
             duties=(*of_site[row["site_id"]], *of_system[row["system_id"]]),
             stored=_states(row, intervals.get(row["source_id"], ())),
             late=[Period(each["started_at"], each["ended_at"]) for each in late.get(row["source_id"], ())],
+            elsewhere=[
+                SeenElsewhere(each["gateway_id"], Period(each["started_at"], each["ended_at"]))
+                for each in elsewhere.get(row["source_id"], ())
+            ],
             unknowns=_unknowns(row, overlays.get(row["source_id"], ())),
             suspensions=_suspensions(windows.get(row["source_id"], ())),
             blind=[

@@ -317,7 +317,7 @@ def _site(row: Record) -> SiteRow:
     )
     measured = counts
     if row["blind_reason"] is not None:
-        counts = counts.unobservable()
+        counts = counts.unobservable(row["seen_online"], row["seen_degraded"])
     status = site_status(
         counts,
         removal_approved=row["removal_approved_on"] is not None,

@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Final
 
 import uvloop
@@ -53,6 +54,8 @@ from gateway.probing import ProbeLimits, Prober
 from gateway.relay.limits import Limits
 from gateway.relay.manager import RelayManager
 from gateway.relay.spec import RelayBounds
+from gateway.second_sight.service import SecondSight, SecondSightRules
+from gateway.second_sight.witnesses import Witnesses
 from gateway.selftest import OwnNetwork
 from gateway.serving.admission import Admission, ReaderLimits, StandingAccounts
 from gateway.serving.grants import Grants
@@ -241,6 +244,13 @@ class Gateway:
             "catalog changes": lambda: self._follow_changes(enrolment, onvif, gb_devices),
             "partitions": self._make_partitions,
             "suspensions": Suspensions(self._database, config.gateway.id, self._status, self._clock).run,
+            "witnesses": Witnesses(
+                self._database,
+                self._status,
+                self._clock,
+                stale_after=config.status.stale_after,
+                gone_after=timedelta(seconds=config.status.probe_interval * config.status.probe_misses),
+            ).run,
             "closed days": ClosedDays(
                 self._database, counting_rules(config), config.status.stale_after, self._clock
             ).run,
@@ -249,6 +259,17 @@ class Gateway:
                 relays, on_demand, self._clock, config.relay.idle_stop / 3
             ),
         }
+        if config.gateway.second_sight_of:
+            rules = SecondSightRules(
+                config.gateway.second_sight_of,
+                config.status.probe_interval,
+                config.status.probe_misses,
+                limits,
+            )
+            second_sight = SecondSight(
+                self._database, config.gateway.id, enrolment.judge, self._clock, self._metrics, rules
+            )
+            works |= {"second sight": second_sight.run}
         if config.viewing.enabled:
             works |= {"live pictures": viewing.run}
         if config.onvif.enabled:

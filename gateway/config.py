@@ -111,6 +111,14 @@ class GatewayConfig(Section):
     "Stands in every interval of unknown time; keep it for the life of the installation."
     state_dir: FilePath = Path("/var/lib/muster")
     "Embedded database, credential key, sockets. Created with mode 0700."
+    second_sight_of: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()
+    "Other gateways of the same database whose sources this one has an eye on: asked by OPTIONS, never pulled."
+
+    @model_validator(mode="after")
+    def _sees_others(self) -> Self:
+        if self.id in self.second_sight_of:
+            raise ValueError("second_sight_of names other gateways, not this one")
+        return self
 
 
 class JurisdictionConfig(Section):

@@ -94,6 +94,14 @@ class Liveness:
             if self._causes.open is not None:
                 self._causes.open.members.discard(source_id)
 
+    def doubtful(self) -> list[int]:
+        """Return the connected sources that did not answer when they were asked last, or are gone or not seen."""
+        return [
+            source_id
+            for source_id, watch in self._watches.items()
+            if watch.connected and (watch.misses or watch.down or watch.unknown is not None)
+        ]
+
     def unknown_of(self, source_id: int) -> UnknownReason | None:
         """Return why the source cannot be seen, or None."""
         watch = self._watches.get(source_id)

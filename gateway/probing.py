@@ -1,7 +1,8 @@
 """Asks sources that gave no sign of life for an interval whether they are there: OPTIONS, nothing more.
 
-Owns its connections; the schedule is `Liveness.due`, the outcome goes to the status service. Only endpoints that may
-be contacted now (confirmed, inside a live authorisation) are asked, and never with a credential.
+Owns its connections. Who is due, and what becomes of an outcome, others say: `Liveness` and the status service for our
+own sources, `second_sight` for those of other gateways. Only endpoints that may be contacted now (confirmed, inside a
+live authorisation) are asked, and never with a credential.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from adapters.base import RtspTarget
 from adapters.errors import AdapterError
 from adapters.rtsp.client import probe
 from gateway.clock import Clock
-from gateway.liveness import Liveness
 from gateway.metrics import Metrics
 from gateway.supervisor import isolated
 
@@ -36,6 +36,18 @@ OUR_ERRORS: Final = frozenset(
 
 PAUSE: Final = 0.25
 """Seconds between two looks at the schedule."""
+
+
+class Schedule(Protocol):
+    """Says who is due; `gateway.liveness.Liveness` is one."""
+
+    def due(self, now: float, limit: int) -> list[int]:
+        """Return at most `limit` sources to ask now, and book their next turn."""
+        ...
+
+    def attempted(self, source_id: int, at: float) -> None:
+        """Note that a probe was really sent."""
+        ...
 
 
 class ProbeOutcomes(Protocol):
@@ -81,7 +93,7 @@ class Prober:
 
     def __init__(
         self,
-        liveness: Liveness,
+        schedule: Schedule,
         outcomes: ProbeOutcomes,
         target_of: Callable[[int], RtspTarget | None],
         clock: Clock,
@@ -89,7 +101,7 @@ class Prober:
         limits: ProbeLimits,
     ) -> None:
         """Prepare; `target_of` gives the endpoint of a source that may be contacted now, or None."""
-        self._liveness = liveness
+        self._schedule = schedule
         self._outcomes = outcomes
         self._target_of = target_of
         self._clock = clock
@@ -103,7 +115,7 @@ class Prober:
         async with asyncio.TaskGroup() as group:
             while True:
                 room = self._limits.concurrency - self._running
-                for source_id in self._liveness.due(self._clock.monotonic(), room):
+                for source_id in self._schedule.due(self._clock.monotonic(), room):
                     target = self._target_of(source_id)
                     if target is not None and self._limits.is_lost(target.host):
                         self._metrics.probes.labels(result="own_fault").inc()
@@ -130,7 +142,7 @@ class Prober:
         else:
             now = self._clock.monotonic()
             self._metrics.probes.labels(result="answered").inc()
-            self._liveness.attempted(source_id, now)
+            self._schedule.attempted(source_id, now)
             self._outcomes.seen(source_id, at=now)
             self._outcomes.alive(source_id, at=now)
         finally:

@@ -184,6 +184,10 @@ class StatusService:
                 del tracked.waiting[reason]
                 self._quality(tracked, EvidenceKind.IMPAIRED, reason, since)
 
+    def doubtful(self) -> Sequence[int]:
+        """Return the connected sources that did not answer us last."""
+        return self._liveness.doubtful()
+
     def left(self, source_id: int, *, at: float, cause: str | None = None) -> None:
         """Take in a good-bye of the source itself, or of the device over which alone it comes (`cause`)."""
         self._liveness.left(source_id)

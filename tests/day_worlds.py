@@ -55,8 +55,7 @@ async def seed_world(database: Database, random: Random) -> list[Seeded]:
         await blind_gateway(database, random)
     for world in worlds:
         for source in world.source_ids:
-            if random.random() < 0.5:
-                await show_running(database, random, source)
+            await see_otherwise(database, random, source)
     return worlds
 
 
@@ -163,6 +162,33 @@ async def show_running(database: Database, random: Random, source: int) -> None:
             end,
         )
         await connection.execute("INSERT INTO dispute_answer VALUES ($1, true, 't', $2, 'Wang')", number, end)
+
+
+async def see_otherwise(database: Database, random: Random, source: int) -> None:
+    """Let something else than its own gateway tell that a source was running."""
+    if random.random() < 0.5:
+        await show_running(database, random, source)
+    if random.random() < 0.5:
+        await see_elsewhere(database, random, source)
+
+
+async def see_elsewhere(database: Database, random: Random, source: int) -> None:
+    """Let another gateway see a source for some whiles, the last of which may go on."""
+    at = local_midnight(FIRST) + timedelta(hours=random.randint(0, 100))
+    async with database.raw_connection() as connection:
+        await connection.execute(
+            "INSERT INTO gateway (gateway_id, second_sight_until) VALUES ('other', $1) ON CONFLICT DO NOTHING",
+            NOW - timedelta(seconds=5),
+        )
+        while at < NOW:
+            end = at + timedelta(hours=random.randint(1, 60))
+            await connection.execute(
+                "INSERT INTO second_sight VALUES ($1, 'other', $2, $3)",
+                source,
+                at,
+                end if end < NOW else None,
+            )
+            at = end + timedelta(hours=random.randint(1, 60))
 
 
 async def blind_gateway(database: Database, random: Random) -> None:

@@ -56,6 +56,7 @@ def history(number: int, *states: Span) -> SourceHistory:
         duties=(DUTY,),
         stored=states or (Span(State.NEVER_CONNECTED, START, None),),
         late=(),
+        elsewhere=(),
         unknowns=(),
         suspensions=(),
         blind=(Laid(UnknownReason.GATEWAY_DOWN, Period(START, START + timedelta(hours=1))),),

@@ -5,7 +5,7 @@ running while it was counted as offline, the history is told with it: a revision
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from catalog.model.connectivity import State
@@ -21,23 +21,38 @@ def is_in_time(shown: Period, entered_at: datetime) -> bool:
     return shown.end <= entered_at and entered_at - shown.start <= LATE_WINDOW
 
 
-def revised(states: Sequence[Span], late: Iterable[Period]) -> list[Span]:
-    """Return a history as late evidence of running tells it.
+def revised(states: Sequence[Span], running: Iterable[Period], *, is_open_too: bool = False) -> list[Span]:
+    """Return a history as other evidence of running tells it.
 
     Args:
-        states: adjoining, oldest first; the last one goes on and is never changed.
-        late: when the source is shown to have been running.
+        states: adjoining, oldest first.
+        running: when the source is shown to have been running.
+        is_open_too: whether the state that goes on is told with it as well: what another gateway sees meanwhile
+            is, what people show late is about what is over.
     """
-    running = merged(late)
+    shown = merged(running)
     told: list[Span] = []
     for span in states:
-        if span.what is not State.OFFLINE or span.end is None:
+        if span.what is not State.OFFLINE or (span.end is None and not is_open_too):
             told.append(span)
             continue
-        whole = [Period(span.start, span.end)]
-        off = without(whole, running)
-        parts = [(each, State.OFFLINE) for each in off] + [
-            (each, State.ONLINE) for each in common(whole, running)
-        ]
-        told += [Span(state, each.start, each.end) for each, state in sorted(parts, key=lambda of: of[0])]
+        whole = [Period(span.start, span.end or _FOREVER)]
+        off, on = without(whole, shown), common(whole, shown)
+        parts = sorted([(each, State.OFFLINE) for each in off] + [(each, State.ONLINE) for each in on])
+        told += [Span(state, each.start, each.end if each.end < _FOREVER else None) for each, state in parts]
     return told
+
+
+def observable(states: Sequence[Span], seen: Iterable[Period]) -> list[Period]:
+    """Return in which of the times that another gateway saw a source this one's blindness hides nothing (4.7, E14).
+
+    Not those before its first connection: that is made with the gateway that looks after it alone, and nobody is
+    charged for not having made it while that one was blind.
+    """
+    before = [
+        Period(span.start, span.end or _FOREVER) for span in states if span.what is State.NEVER_CONNECTED
+    ]
+    return list(without(merged(seen), merged(before)))
+
+
+_FOREVER: Final = datetime.max.replace(tzinfo=UTC)

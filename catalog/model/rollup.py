@@ -33,9 +33,15 @@ class SiteCounts:
         """Return the number of counted sources."""
         return self.never + self.online + self.degraded + self.offline + self.unknown + self.suspended
 
-    def unobservable(self) -> "SiteCounts":
-        """Return the counts while the site's gateway cannot see: all but the suspended are unknown."""
-        return SiteCounts(unknown=self.eligible - self.suspended, suspended=self.suspended)
+    def unobservable(self, online: int = 0, degraded: int = 0) -> "SiteCounts":
+        """Return the counts while the site's gateway cannot see: unknown but for the suspended and what others see.
+
+        Args:
+            online: seen by another gateway (4.7, E14).
+            degraded: the same, of those with an open degrade reason.
+        """
+        unknown = self.eligible - self.suspended - online - degraded
+        return SiteCounts(online=online, degraded=degraded, unknown=unknown, suspended=self.suspended)
 
 
 def site_status(counts: SiteCounts, *, removal_approved: bool, ever_connected: bool) -> SiteStatus:  # noqa: PLR0911

@@ -28,7 +28,8 @@ SELECT t.site_id, t.district, y.effective_from, y.due_on, y.withdrawn_on
 
 -- name: day_eventful
 -- Sources of a day that are told one by one: something was laid over the day, or over the day before while they were
--- offline as the day began; they came or went within the day; late evidence tells of it; or their site is one of $6.
+-- offline as the day began; they came or went within the day; late evidence, or another gateway while they were offline,
+-- tells of it; or their site is one of $6.
 -- $1, $2 start and end of the day, $3 start of the day before, $4 now, $5 silence after which a gateway counts as
 -- blind, $6 sites
 WITH laid AS (
@@ -63,6 +64,14 @@ eventful AS (
   UNION
   SELECT d.source_id FROM dispute d JOIN dispute_answer a ON a.dispute_id = d.dispute_id AND a.is_upheld
    WHERE d.running_until >= $1 AND d.running_from < $2
+  UNION
+  SELECT x.source_id
+    FROM second_sight x
+    JOIN (SELECT source_id FROM connectivity WHERE state = 'offline' AND since < $2
+          UNION
+          SELECT source_id FROM connectivity_interval
+           WHERE state = 'offline' AND started_at < $2 AND ended_at > $1) f USING (source_id)
+   WHERE x.seen_from < $2 AND (x.seen_until IS NULL OR x.seen_until > $1)
   UNION
   SELECT source_id FROM source WHERE site_id = ANY ($6::bigint[]))
 SELECT s.source_id, s.site_id, o.since AS offline_since

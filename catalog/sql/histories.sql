@@ -113,3 +113,12 @@ SELECT EXISTS (SELECT FROM unit WHERE name = $1);
 -- What an edition lists; null where there is no such edition. $1 number
 SELECT (SELECT coalesce(array_agg(n.entry_id), '{}') FROM edition_entry n WHERE n.edition_id = e.edition_id)
   FROM edition e WHERE e.number = $1;
+
+-- name: history_elsewhere
+-- When another gateway had answers of these sources. $1 sources, $2 only what ends after this instant
+SELECT x.source_id, x.gateway_id, x.seen_from AS started_at, e.ended_at
+  FROM second_sight x
+  JOIN gateway g ON g.gateway_id = x.gateway_id
+ CROSS JOIN LATERAL (SELECT coalesce(x.seen_until, g.second_sight_until) AS ended_at) e
+ WHERE x.source_id = ANY ($1::bigint[]) AND e.ended_at > greatest($2, x.seen_from)
+ ORDER BY x.source_id, x.seen_from;

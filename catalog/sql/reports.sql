@@ -8,12 +8,20 @@ SELECT t.site_id, t.district, t.name AS site, t.class, t.address, t.removal_appr
        t.gateway_id, g.blind_reason, g.blind_since, r.due_on, r.first_connected_at, r.offline_since,
        coalesce(r.n_never, 0) AS n_never, coalesce(r.n_online, 0) AS n_online,
        coalesce(r.n_degraded, 0) AS n_degraded, coalesce(r.n_offline, 0) AS n_offline,
-       coalesce(r.n_unknown, 0) AS n_unknown, coalesce(r.n_suspended, 0) AS n_suspended
+       coalesce(r.n_unknown, 0) AS n_unknown, coalesce(r.n_suspended, 0) AS n_suspended,
+       coalesce(e.online, 0) AS seen_online, coalesce(e.degraded, 0) AS seen_degraded
   FROM site t
   JOIN system y ON y.system_id = t.system_id
   JOIN unit u ON u.unit_id = y.unit_id
   JOIN gateway_sight($1, $2) g ON g.gateway_id = t.gateway_id
   LEFT JOIN site_rollup r ON r.site_id = t.site_id
+  -- Behind a blind gateway: what another one sees.
+  LEFT JOIN LATERAL (
+    SELECT count(DISTINCT c.source_id) FILTER (WHERE c.state <> 'degraded') AS online,
+           count(DISTINCT c.source_id) FILTER (WHERE c.state = 'degraded') AS degraded
+      FROM connectivity c JOIN seen_elsewhere($1, $2) x ON x.source_id = c.source_id
+     WHERE g.blind_reason IS NOT NULL AND c.site_id = t.site_id AND c.counted AND c.state <> 'never_connected'
+       AND c.suspended_reason IS NULL) e ON true
  WHERE t.district BETWEEN $3 AND $4
    AND ($5::text IS NULL OR (t.district, t.site_id) > ($5, $6::bigint))
    AND ($8::bigint IS NULL OR t.site_id = $8)
@@ -189,16 +197,28 @@ SELECT s.gb_id, s.source_id, s.district, s.shown, s.shown_since, s.state, s.stat
 
 -- name: report_counts
 -- The chain of counts of each district: of those under an active duty, and how many have none. $5 today (local)
-WITH counted AS (
+-- Behind a blind gateway all are unknown but those that another one sees.
+WITH seen AS (
+  SELECT r.district, r.gateway_id, r.bound_from, count(*) FILTER (WHERE c.state <> 'degraded') AS online,
+         count(*) FILTER (WHERE c.state = 'degraded') AS degraded
+    FROM (SELECT DISTINCT source_id FROM seen_elsewhere($1, $2)) x
+    JOIN connectivity c ON c.source_id = x.source_id
+    JOIN site_rollup r ON r.site_id = c.site_id
+    JOIN gateway_sight($1, $2) g ON g.gateway_id = r.gateway_id AND g.blind_reason IS NOT NULL
+   WHERE c.district BETWEEN $3 AND $4 AND c.counted AND c.state <> 'never_connected' AND c.suspended_reason IS NULL
+   GROUP BY r.district, r.gateway_id, r.bound_from),
+counted AS (
   SELECT r.district, r.bound_from <= $5 AS has_duty, r.n_must, r.n_unconnected, r.n_suspended,
          CASE WHEN b.blind THEN 0 ELSE r.n_never END AS n_never,
-         CASE WHEN b.blind THEN 0 ELSE r.n_online END AS n_online,
-         CASE WHEN b.blind THEN 0 ELSE r.n_degraded END AS n_degraded,
+         CASE WHEN b.blind THEN coalesce(e.online, 0) ELSE r.n_online END AS n_online,
+         CASE WHEN b.blind THEN coalesce(e.degraded, 0) ELSE r.n_degraded END AS n_degraded,
          CASE WHEN b.blind THEN 0 ELSE r.n_offline END AS n_offline,
-         CASE WHEN b.blind THEN r.n_must - r.n_suspended ELSE r.n_unknown END AS n_unknown
+         CASE WHEN b.blind THEN r.n_must - r.n_suspended - coalesce(e.online + e.degraded, 0)
+              ELSE r.n_unknown END AS n_unknown
     FROM district_rollup r
     JOIN (SELECT gateway_id, blind_reason IS NOT NULL AS blind FROM gateway_sight($1, $2)) b
       ON b.gateway_id = r.gateway_id
+    LEFT JOIN seen e ON (e.district, e.gateway_id, e.bound_from) = (r.district, r.gateway_id, r.bound_from)
    WHERE r.district BETWEEN $3 AND $4)
 SELECT c.district, j.name,
        coalesce(sum(n_must) FILTER (WHERE has_duty), 0)::bigint AS required,

@@ -33,10 +33,12 @@ CREATE TABLE gateway (
   gateway_id     text PRIMARY KEY,
   epoch          bigint NOT NULL DEFAULT 0,
   started_at     timestamptz,
-  observed_until timestamptz
+  observed_until timestamptz,
+  second_sight_until timestamptz
 );
 COMMENT ON TABLE gateway IS 'A running Muster: the observer of the sites assigned to it.';
 COMMENT ON COLUMN gateway.epoch IS 'Counts its starts; a writer with an older epoch is refused.';
+COMMENT ON COLUMN gateway.second_sight_until IS 'Until this instant it had an eye on the sources of other gateways; null where it has none.';
 COMMENT ON COLUMN gateway.observed_until IS 'Until this instant the gateway was able to see; a gap after it is unknown, charged to nobody.';
 
 CREATE TABLE unit (
@@ -327,6 +329,18 @@ COMMENT ON COLUMN evidence.seq IS 'Order of the gateway: epoch * 2^32 + counter.
 COMMENT ON COLUMN evidence.at IS 'The instant the fact holds from (for lost: last positive evidence plus one interval).';
 COMMENT ON COLUMN evidence.received_at IS 'When the gateway took it in.';
 COMMENT ON COLUMN evidence.reason IS 'Cause in one stable word, e.g. unreachable, no_media, restart_grace.';
+
+CREATE TABLE second_sight (
+  source_id     bigint NOT NULL REFERENCES source,
+  gateway_id    text NOT NULL REFERENCES gateway,
+  seen_from     timestamptz NOT NULL,
+  seen_until    timestamptz,
+  PRIMARY KEY (source_id, gateway_id, seen_from),
+  CHECK (seen_until > seen_from)
+);
+CREATE UNIQUE INDEX second_sight_open ON second_sight (gateway_id, source_id) WHERE seen_until IS NULL;
+COMMENT ON TABLE second_sight IS 'When another gateway than the one that looks after a source had answers of it (status model 4.7, E14).';
+COMMENT ON COLUMN second_sight.seen_until IS 'The last answer plus one interval; null while it goes on, up to second_sight_until of the gateway.';
 
 CREATE TABLE incident (
   gateway_id    text NOT NULL REFERENCES gateway,
@@ -1260,6 +1274,14 @@ $$;
 COMMENT ON FUNCTION gateway_sight(timestamptz, interval) IS
   'Which gateways cannot see at p_now, why and since when: its last word is older than p_stale.';
 
+CREATE FUNCTION seen_elsewhere(p_now timestamptz, p_stale interval)
+RETURNS TABLE (source_id bigint, seen_from timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT x.source_id, x.seen_from
+    FROM second_sight x JOIN gateway g ON g.gateway_id = x.gateway_id
+   WHERE x.seen_until IS NULL AND g.second_sight_until >= p_now - p_stale
+$$;
+COMMENT ON FUNCTION seen_elsewhere(timestamptz, interval) IS 'Which sources another gateway sees at p_now.';
+
 CREATE FUNCTION source_status(p_now timestamptz, p_stale interval)
 RETURNS TABLE (
   source_id bigint, district text, site_id bigint, gateway_id text, gb_id text, name text, location_type text,
@@ -1271,23 +1293,30 @@ RETURNS TABLE (
   SELECT s.source_id, s.district, s.site_id, g.gateway_id, s.gb_id, s.name, s.location_type,
          s.lifecycle, s.lifecycle_reason, s.relay_mode, s.audio_enabled, s.allow_basic,
          s.retired_at, c.state, c.since, c.reasons, c.first_connected_at,
-         c.last_positive_at, coalesce(g.blind_reason, c.unknown_reason), c.suspended_reason, c.flapping, c.seen_at,
+         c.last_positive_at, h.reason, c.suspended_reason, c.flapping, c.seen_at,
          c.obstacle, c.counted,
          CASE WHEN s.lifecycle IN ('removed', 'rejected') THEN s.lifecycle
-              ELSE displayed_state(c.state, coalesce(g.blind_reason, c.unknown_reason), c.suspended_reason) END,
+              ELSE displayed_state(CASE WHEN e.seen_from IS NOT NULL AND c.state = 'offline' THEN 'online' ELSE c.state END,
+                                   h.reason, c.suspended_reason) END,
          CASE WHEN s.lifecycle = 'removed' THEN s.retired_at
               WHEN s.lifecycle = 'rejected' THEN NULL
               WHEN c.suspended_reason IS NOT NULL THEN c.suspended_since
-              WHEN g.blind_reason IS NOT NULL OR c.unknown_reason IS NOT NULL
-              THEN greatest(least(g.blind_since, c.unknown_since), s.created_at)
+              WHEN h.reason IS NOT NULL THEN greatest(least(g.blind_since, c.unknown_since), s.created_at)
+              WHEN c.state = 'offline' THEN greatest(c.since, e.seen_from)
               ELSE c.since END
     FROM source s
     JOIN connectivity c ON c.source_id = s.source_id
     JOIN site t ON t.site_id = s.site_id
     JOIN gateway_sight(p_now, p_stale) g ON g.gateway_id = t.gateway_id
+    -- While its own gateway sees, that one is told by the others and decides.
+    LEFT JOIN LATERAL (
+      SELECT min(x.seen_from) AS seen_from FROM seen_elsewhere(p_now, p_stale) x
+       WHERE g.blind_reason IS NOT NULL AND c.state <> 'never_connected' AND x.source_id = s.source_id) e ON true
+   CROSS JOIN LATERAL (
+      SELECT CASE WHEN e.seen_from IS NULL THEN coalesce(g.blind_reason, c.unknown_reason) END AS reason) h
 $$;
 COMMENT ON FUNCTION source_status(timestamptz, interval) IS
-  'The displayed state of every source at p_now, in its one place (4.2): removed, rejected, suspended, unknown, measured.';
+  'The displayed state of every source at p_now, in its one place (4.2): removed, rejected, suspended, unknown, measured. Behind a blind gateway, what another one sees.';
 
 ---------------------------------------------------------------------------------------------------------------
 -- What makes a day that is over stale. What the one writer learns late, apply_changes notes itself.

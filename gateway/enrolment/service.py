@@ -247,7 +247,7 @@ class Enrolment:
                     for endpoint in plan.endpoints:
                         if endpoint.is_confirmed:
                             hosts.setdefault(neighbourhood(endpoint.host), endpoint.host)
-                    self._pulls.update(plan, self._judge(plan), anew=anew)
+                    self._pulls.update(plan, self.judge(plan), anew=anew)
                 # Calls, probes and events get their turn between two chunks.
                 await asyncio.sleep(0)
         for source_id in gone:
@@ -257,7 +257,8 @@ class Enrolment:
         self.is_loaded = True
         logger.debug("%d plans read", len(self._pulls), extra={"action": "plans_read"})
 
-    def _judge(self, plan: SourcePlan) -> LocationJudgement:
+    def judge(self, plan: SourcePlan) -> LocationJudgement:
+        """Return what the law of its district says of where a source looks."""
         key = (plan.profile, plan.base_profile, plan.location_type)
         if key not in self._judged:
             try:

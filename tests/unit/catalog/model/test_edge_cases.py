@@ -7,8 +7,8 @@ The others are tested where they are decided: E1 to E3 in `unit/gateway/test_liv
 `integration/gateway/test_onvif_interrogation.py`; E18 in `unit/gateway/enrolment/test_admission.py`; E19 in
 `unit/catalog/test_roll_file.py`; E4 in `unit/adapters/gb28181/test_registration.py`, as far as it can be: how often a
 device means to speak changes nothing here, for a silent one is asked; E11 and E12 in
-`unit/gateway/gb28181/test_standing.py`; E21 in `test_compliance.py`. E14 belongs to several gateways that see one
-source, E22 to recordings: neither exists yet.
+`unit/gateway/gb28181/test_standing.py`; E14 also in `integration/catalog/test_second_sight.py`; E21 in
+`test_compliance.py`. E22 belongs to recordings, which do not exist yet.
 """
 
 from dataclasses import replace
@@ -18,8 +18,9 @@ from decimal import Decimal
 from catalog.model.connectivity import Connectivity, DegradeReason, Evidence, EvidenceKind, State
 from catalog.model.display import SuspendedReason, UnknownReason
 from catalog.model.history import Span
+from catalog.model.late import observable, revised
 from catalog.model.operation import read_hours
-from catalog.model.period import Period
+from catalog.model.period import Period, without
 from catalog.model.rates import Account, CountingRules, Duty, Laid, account
 
 LOCAL = timezone(timedelta(hours=8))
@@ -93,6 +94,21 @@ def test_e13_a_bus_that_is_parked_at_night_is_not_charged_for_the_night() -> Non
     assert by_day.excluded == {"outside_operation": 30 * 8 * HOUR}
     # One morning it comes back two hours after it should have: these count.
     assert (late.offline, late.outages, late.counted) == (2 * HOUR, 1, 30 * 16 * HOUR)
+
+
+def test_e14_what_a_second_gateway_sees_is_neither_unknown_nor_offline() -> None:
+    """Ours is down for two days. It had lost the source four hours before; the other one sees it from hour 6 to 30."""
+    stored = (Span(State.ONLINE, EVER.start, START - 4 * HOUR), Span(State.OFFLINE, START - 4 * HOUR, None))
+    seen = [Period(START + 6 * HOUR, START + 30 * HOUR)]
+    down = Period(START, START + 2 * DAY)
+    told = revised(stored, seen, is_open_too=True)
+    laid = tuple(Laid(UnknownReason.GATEWAY_DOWN, part) for part in without([down], observable(stored, seen)))
+
+    both = of(*told, laid=laid, period=down)
+    ours = of(*stored, laid=(Laid(UnknownReason.GATEWAY_DOWN, down),), period=down)
+
+    assert (both.running, both.offline, both.unknown) == (24 * HOUR, timedelta(), 24 * HOUR)
+    assert (ours.running, ours.offline, ours.unknown) == (timedelta(), timedelta(), 48 * HOUR)
 
 
 def test_e16_keepalives_without_video_for_two_days_are_online_and_not_intact() -> None:

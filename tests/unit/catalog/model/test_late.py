@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from catalog.model.connectivity import State
 from catalog.model.history import Span, state_at
-from catalog.model.late import LATE_WINDOW, is_in_time, revised
+from catalog.model.late import LATE_WINDOW, is_in_time, observable, revised
 from catalog.model.period import Period
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,6 +40,25 @@ def test_a_closed_outage_is_told_with_what_was_running_in_it() -> None:
 def test_the_live_state_and_what_never_connected_stay() -> None:
     never = [Span(State.NEVER_CONNECTED, at(-9), at(0)), Span(State.OFFLINE, at(0), None)]
     assert revised(never, [Period(at(-5), at(5))]) == never
+
+
+def test_what_another_gateway_sees_is_told_of_the_state_that_goes_on_as_well() -> None:
+    states = [Span(State.ONLINE, at(-9), at(0)), Span(State.OFFLINE, at(0), None)]
+
+    assert revised(states, [Period(at(2), at(5))], is_open_too=True) == [
+        Span(State.ONLINE, at(-9), at(0)),
+        Span(State.OFFLINE, at(0), at(2)),
+        Span(State.ONLINE, at(2), at(5)),
+        Span(State.OFFLINE, at(5), None),
+    ]
+
+
+def test_before_the_first_connection_nothing_that_others_see_counts() -> None:
+    states = [Span(State.NEVER_CONNECTED, at(-9), at(0)), Span(State.ONLINE, at(0), None)]
+    assert observable(states, [Period(at(-5), at(1)), Period(at(3), at(4))]) == [
+        Period(at(0), at(1)),
+        Period(at(3), at(4)),
+    ]
 
 
 def test_evidence_is_in_time_for_a_day_and_not_about_the_future() -> None:
