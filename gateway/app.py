@@ -265,6 +265,7 @@ class Gateway:
                 config.status.probe_interval,
                 config.status.probe_misses,
                 limits,
+                config.status.gateway_heartbeat,
             )
             second_sight = SecondSight(
                 self._database, config.gateway.id, enrolment.judge, self._clock, self._metrics, rules

@@ -148,14 +148,14 @@ class StatusService:
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
-    def alive(self, source_id: int, *, at: float) -> None:
-        """Take in a sign of life at monotonic `at`: a probe's answer, media."""
+    def alive(self, source_id: int, *, at: float, cause: str | None = None) -> None:
+        """Take in a sign of life at monotonic `at`: a probe's answer, media, or what `cause` says."""
         verdicts = self._liveness.alive(source_id, at)
         tracked = self._tracked.get(source_id)
         if tracked is None:
             return
         if verdicts or tracked.connectivity.state is State.OFFLINE or tracked.waiting:
-            self._came_alive(tracked, Evidence(EvidenceKind.ALIVE, self._time.at(at)), at)
+            self._came_alive(tracked, Evidence(EvidenceKind.ALIVE, self._time.at(at)), at, cause=cause)
 
     def connected(self, source_id: int, *, at: float, detail: Mapping[str, object] | None = None) -> None:
         """Take in the proven first connection (status model 4.3)."""
@@ -168,7 +168,13 @@ class StatusService:
             self._came_alive(tracked, Evidence(EvidenceKind.CONNECTED, instant), at, detail)
 
     def _came_alive(
-        self, tracked: Tracked, evidence: Evidence, at: float, detail: Mapping[str, object] | None = None
+        self,
+        tracked: Tracked,
+        evidence: Evidence,
+        at: float,
+        detail: Mapping[str, object] | None = None,
+        *,
+        cause: str | None = None,
     ) -> None:
         was_unknown = tracked.unknown
         if was_unknown is not None:
@@ -178,7 +184,7 @@ class StatusService:
         if tracked.connectivity.state is State.OFFLINE or was_unknown is not None:
             # What went wrong while it or we were away says nothing about it now; whoever measures it tells it again.
             tracked.waiting.clear()
-        self._take(tracked, evidence, at, unknown_closed=was_unknown, detail=detail)
+        self._take(tracked, evidence, at, cause=cause, unknown_closed=was_unknown, detail=detail)
         for reason, since in list(tracked.waiting.items()):
             if at >= since and tracked.connectivity.state is not State.NEVER_CONNECTED:
                 del tracked.waiting[reason]

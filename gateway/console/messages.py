@@ -696,6 +696,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "credential_missing": ("缺少凭据", "credential missing"),
     "stream_unknown": ("尚未由 ONVIF 得知视频流地址", "ONVIF has not told its stream yet"),
     "not_registered": ("设备未注册", "the device is not registered"),
+    "seen_elsewhere": ("由其他网关观测到", "another gateway had an answer"),
     "device_left": ("所属设备离线", "its device left"),
     "channel_off": ("设备报告该通道关闭", "its device calls it off"),
     "protocol_error": ("协议错误", "protocol error"),

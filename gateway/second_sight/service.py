@@ -35,7 +35,7 @@ RELOAD_EVERY: Final = 300.0
 """Seconds between two looks at what the others' sources and the authorisations are."""
 
 STORE_EVERY: Final = 5.0
-"""Seconds between two times of storing."""
+"""Seconds between two times of storing, at most the heartbeat's."""
 
 MOST_WAITING: Final = 500_000
 """Turns that wait while the database is away: of 100,000 sources some quarter of an hour of nothing but turns."""
@@ -50,6 +50,8 @@ class SecondSightRules:
     probe_interval: float
     probe_misses: int
     limits: ProbeLimits
+    heartbeat: float = 15.0
+    "So often at least this gateway says that it is there."
 
 
 class SecondSight:
@@ -156,7 +158,7 @@ class SecondSight:
 
     async def _keep(self) -> None:
         while True:
-            await self._clock.sleep(STORE_EVERY)
+            await self._clock.sleep(min(STORE_EVERY, self._rules.heartbeat))
             try:
                 await self.store()
             except CatalogError as error:

@@ -15,6 +15,9 @@ from gateway.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+SEEN_ELSEWHERE: Final = "seen_elsewhere"
+"""Why a source counts as alive that did not answer us."""
+
 LOOK_EVERY: Final = 5.0
 """Seconds between two looks."""
 
@@ -26,7 +29,7 @@ class DoubtfulStatus(Protocol):
         """Return the connected sources that did not answer us last."""
         ...
 
-    def alive(self, source_id: int, *, at: float) -> None:
+    def alive(self, source_id: int, *, at: float, cause: str | None = None) -> None:
         """Take in a sign of life."""
         ...
 
@@ -77,4 +80,4 @@ class Witnesses:
         )
         at = self._clock.monotonic()
         for source_id in seen:
-            self._status.alive(source_id, at=at)
+            self._status.alive(source_id, at=at, cause=SEEN_ELSEWHERE)
