@@ -108,7 +108,7 @@ def _over(days: tuple[date, date], now: datetime) -> tuple[date, date]:
     """Return those of the days that are over."""
     first, last = days
     yesterday = local_day(now) - timedelta(days=1)
-    if first > yesterday >= last - timedelta(days=1):
+    if first > yesterday:
         raise PeriodInvalid(f"a report by site tells days that are over, and {first} is not")
     return first, min(last, yesterday)
 
