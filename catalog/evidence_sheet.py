@@ -124,6 +124,7 @@ def evidence_sheet(
                 "until": instant_text(each.period.end),
             }
             for each in history.elsewhere
+            if each.period.start < period.end and period.start < each.period.end
         ],
         "disputes": [_dispute(each) for each in disputes],
     }

@@ -60,6 +60,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "listed_by": ("仅限该版目录所列", "Only what this edition lists"),
     "needed": ("须达", "needed"),
     "site_seen": ("其中曾有联系", "of these in contact"),
+    "seen_elsewhere": ("其他网关有应答的时段", "When another gateway had answers"),
     "told_by": ("逐行", "A line for each"),
     "told_by_size": ("视规模而定", "depends on the size"),
     "told_by.source": ("按信源", "source"),

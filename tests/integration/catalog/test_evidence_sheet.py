@@ -85,7 +85,7 @@ async def test_what_was_changed_before_signing_contradicts_the_facts(database: D
     ("path", "value"),
     [
         ("kind", "catalog"),
-        ("form", 3),
+        ("form", 4),
         ("facts", None),
         ("period.from", "yesterday"),
         ("period.from", "2026-11-01T00:00:00"),

@@ -14,6 +14,8 @@ from catalog.period_report import period_report
 from catalog.rate_report import local_period
 from catalog.reports import Reports, View
 from catalog.second_sight import SecondSightStore, Turn, seen_elsewhere
+from catalog.signing import SigningKey, verify
+from gateway.console.evidence_page import evidence_page
 from tests.day_worlds import RULES
 from tests.seed import GATEWAY, HERE, NOW, Change, Seeded, add_evidence, apply, seed_roll
 
@@ -203,3 +205,6 @@ async def test_reports_and_sheets_count_what_another_gateway_saw(database: Datab
     for sheet in sheets:
         assert [each["gateway"] for each in sheet["seen_elsewhere"]] == [OTHER]  # type: ignore[attr-defined]
         assert check_sheet(sheet).holds
+        signed = verify(SigningKey(bytes(32)).sign(sheet))
+        page = evidence_page(signed, check_sheet(signed.document), "en")
+        assert "When another gateway had answers" in page
