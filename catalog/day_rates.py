@@ -64,12 +64,15 @@ async def day_rates_of(
         last -= DAY
     if last < first:
         return None
-    begun: date | None = await snapshot.fetchval("day_first")
-    if begun is None or last < begun:
-        # Nothing stood on the roll: those days are never closed, and there is nothing to tell of them.
-        return DayRates(Period(local_midnight(first), local_midnight(last + DAY)), {}, 0)
-    if any(not _tells(closed, day, last) for day in _each(max(first, begun), last)):
-        return None
+    missing = [day for day in _each(first, last) if not _tells(closed, day, last)]
+    if missing:
+        # Days before anything stood on the roll are never closed, and there is nothing to tell of them. Asked only then:
+        # it takes a look at every source.
+        begun: date | None = await snapshot.fetchval("day_first")
+        if begun is None or last < begun:
+            return DayRates(Period(local_midnight(first), local_midnight(last + DAY)), {}, 0)
+        if missing[-1] >= begun:
+            return None
     codes = (region.first, region.last)
     asked = (*codes, first, last, by)
     told = [dict(row) for row in await snapshot.fetch("day_rates", *asked, within=WITHIN)]

@@ -67,11 +67,10 @@ eventful AS (
   UNION
   SELECT x.source_id
     FROM second_sight x
-    JOIN (SELECT source_id FROM connectivity WHERE state = 'offline' AND since < $2
-          UNION
-          SELECT source_id FROM connectivity_interval
-           WHERE state = 'offline' AND started_at < $2 AND ended_at > $1) f USING (source_id)
    WHERE x.seen_from < $2 AND (x.seen_until IS NULL OR x.seen_until > $1)
+     AND (EXISTS (SELECT FROM connectivity c WHERE c.source_id = x.source_id AND c.state = 'offline' AND c.since < $2)
+          OR EXISTS (SELECT FROM connectivity_interval i
+                      WHERE i.source_id = x.source_id AND i.state = 'offline' AND i.started_at < $2 AND i.ended_at > $1))
   UNION
   SELECT source_id FROM source WHERE site_id = ANY ($6::bigint[]))
 SELECT s.source_id, s.site_id, o.since AS offline_since
