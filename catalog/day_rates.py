@@ -66,7 +66,7 @@ async def day_rates_of(
         return None
     missing = [day for day in _each(first, last) if not _tells(closed, day, last)]
     if missing:
-        # Days before anything stood on the roll are never closed, and there is nothing to tell of them. Asked only then:
+        # Days before anything stood on the roll are never closed, and there is nothing to tell of them. Asked only now:
         # it takes a look at every source.
         begun: date | None = await snapshot.fetchval("day_first")
         if begun is None or last < begun:
