@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,13 +43,15 @@ from gateway.api.schemas import NeverConnectedAnswer
 from gateway.reporting.tables import lay_out
 from gateway.reporting.workbook import write_workbook
 from tests.bench.plans import longest_hold
-from tests.seed import NOW
 
 A_DISTRICT: Final = 10_000
 OUTAGES: Final = 4
 CALLS: Final = 60
 BATCH: Final = 5_000
-MONTH: Final = local_period(date(2026, 10, 22), date(2026, 11, 20), NOW)
+NOW: Final = datetime.now(UTC).replace(microsecond=0)
+"""Of today: what is lost on a day that is over would have to be told anew, which a storm of today has not."""
+TODAY: Final = local_day(NOW)
+MONTH: Final = local_period(TODAY - timedelta(days=29), TODAY, NOW)
 RULES: Final = CountingRules(LOCAL, timedelta(hours=24))
 
 FILL: Final = """
@@ -177,13 +179,12 @@ def pages(database: Database, count: int) -> dict[str, Callable[[int], Awaitable
 async def close_days(database: Database) -> None:
     """Close the month, the night before last, and print how long a day takes."""
     closing = DayClosing(database, RULES, timedelta(seconds=60))
-    today = local_day(NOW)
     times, held = [], [0.0]
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(longest_hold(held))
         for number in range(30):
             began = time.perf_counter()
-            await closing.close(today - timedelta(days=number), now=NOW)
+            await closing.close(TODAY - timedelta(days=number), now=NOW)
             times.append(time.perf_counter() - began)
         watch.cancel()
     print(
@@ -247,7 +248,7 @@ def loss(source: int, number: int) -> StatusChange:
 
 async def whole_report(database: Database) -> None:
     """Tell everything by site, sign it, store it, and write it as a workbook."""
-    first, last = date(2026, 10, 22), date(2026, 11, 19)
+    first, last = TODAY - timedelta(days=29), TODAY - timedelta(days=1)
     period, key = local_period(first, last, NOW), SigningKey(bytes(range(32)))
     here = Jurisdiction("320200", "示例市", "wuxi-2019", "cn-2025")
     await save_jurisdiction(database, here)
