@@ -61,6 +61,8 @@ class ClosedDays:
         self._clock = clock
         self._today_from = clock.monotonic()
         "From when on the day that goes on is told again."
+        self._first: date | None = None
+        "The first day of which there is anything to close: no source is born before it, and to look takes long."
 
     async def run(self) -> None:
         """Look every few seconds; runs until cancelled."""
@@ -84,7 +86,9 @@ class ClosedDays:
         began, now = self._clock.monotonic(), self._clock.now()
         if await self._closing.mend(now=now):
             return self._passed(began) * REST
-        days = missing(await self._over(), await first_day(self._database), now)
+        if self._first is None:
+            self._first = await first_day(self._database)
+        days = missing(await self._over(), self._first, now)
         if days:
             _log(await self._closing.close(days[0], now=now), self._passed(began))
             return self._passed(began) * REST
