@@ -47,6 +47,12 @@ class SecondSightStore:
             DatabaseAway: no answer; nothing was stored.
         """
         async with self._database.transaction() as transaction:
+            await transaction.execute(
+                "second_sight_stale",
+                self._gateway_id,
+                [turn.source_id for turn in turns],
+                [turn.at for turn in turns],
+            )
             for part in _rounds(turns):
                 for statement, answers in (("second_sight_close", False), ("second_sight_open", True)):
                     chosen = [turn for turn in part if turn.answers is answers]

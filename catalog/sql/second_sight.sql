@@ -10,6 +10,22 @@ UPDATE second_sight x SET seen_until = g.second_sight_until
   FROM gateway g
  WHERE x.gateway_id = $1 AND g.gateway_id = $1 AND x.seen_until IS NULL AND g.second_sight_until > x.seen_from;
 
+-- name: second_sight_stale
+-- What is said of a day that may be closed by now, an hour after its end, makes its site stale: turns on it, and all that
+-- goes on where the last word is of such a day. $1 gateway, $2 sources, $3 instants, of equal length
+WITH settled AS (SELECT local_midnight(local_day(now() - interval '1 h')) AS until)
+INSERT INTO day_stale (site_id, from_day)
+SELECT s.site_id, local_day(min(t.at))
+  FROM (SELECT u.source_id, u.at FROM unnest($2::bigint[], $3::timestamptz[]) u(source_id, at), settled
+         WHERE u.at < settled.until
+        UNION ALL
+        SELECT x.source_id, greatest(x.seen_from, g.second_sight_until)
+          FROM settled
+          JOIN gateway g ON g.gateway_id = $1 AND g.second_sight_until < settled.until
+          JOIN second_sight x ON x.gateway_id = g.gateway_id AND x.seen_until IS NULL) t
+  JOIN source s ON s.source_id = t.source_id
+ GROUP BY s.site_id;
+
 -- name: second_sight_open
 -- A source began to answer. $1 gateway, $2 sources, $3 instants, of equal length
 INSERT INTO second_sight (source_id, gateway_id, seen_from)

@@ -7,7 +7,7 @@ Nothing is pulled from them and nothing is decided about them.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ STORE_EVERY: Final = 5.0
 """Seconds between two times of storing, at most the heartbeat's."""
 
 MOST_WAITING: Final = 500_000
-"""Turns that wait while the database is away: of 100,000 sources some quarter of an hour of nothing but turns."""
+"""Turns that wait while the database is away; of 100,000 sources each began to answer and ceased to more than twice."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,15 @@ class SecondSight:
         self._rules = rules
         self._watch = SecondWatch(rules.probe_interval, rules.probe_misses)
         self._targets: dict[int, EndpointPlan] = {}
-        self._turns: deque[Turn] = deque(maxlen=MOST_WAITING)
-        "What waits to be stored; of more the oldest are lost, and what one of them ended goes on till the next start."
+        self._turns: deque[Turn] = deque()
+        "What waits to be stored."
+        self._must_begin = True
+        "Whether what is stored as going on must end at our last word: we do not know whether it did."
         self._prober = Prober(self._watch, self, self._target_of, clock, metrics, rules.limits)
 
     async def run(self) -> None:
         """Ask and store; runs until cancelled."""
-        await self._store.begin()
+        self._begin_anew()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(), name="second sight: sources")
             group.create_task(self._prober.run(), name="second sight: probes")
@@ -105,8 +107,7 @@ class SecondSight:
                     # Probes get their turn between two chunks.
                     await asyncio.sleep(0)
         self._targets = targets
-        for source_id in self._watch.follow(targets.keys(), self._clock.monotonic()):
-            self._turns.append(Turn(source_id, answers=False, at=now))
+        self._note_ends(self._watch.follow(targets.keys(), self._clock.monotonic()))
 
     async def store(self) -> None:
         """Store what began and what ended, and that this gateway is there.
@@ -115,14 +116,18 @@ class SecondSight:
             DatabaseAway: no answer; it is stored with the next.
         """
         now = self._clock.now()
-        for source_id, at in self._watch.expired(self._clock.monotonic()).items():
-            self._turns.append(Turn(source_id, answers=False, at=self._wall(at)))
-        if len(self._turns) == MOST_WAITING:
+        self._note_ends(self._watch.expired(self._clock.monotonic()))
+        if len(self._turns) >= MOST_WAITING:
+            # One end that is lost would be a source that is seen for ever: rather nothing is known, and all begin anew.
             logger.warning(
-                "%d turns of second sight wait: the oldest are lost",
+                "%d turns of second sight wait: all are dropped",
                 MOST_WAITING,
                 extra={"action": "second_sight_lost"},
             )
+            self._begin_anew()
+        if self._must_begin:
+            await self._store.begin()
+            self._must_begin = False
         turns = list(self._turns)
         await self._store.write(turns, now)
         # What came in meanwhile stays for the next time.
@@ -165,6 +170,14 @@ class SecondSight:
                 logger.warning(
                     "second sight not stored: %s", error, extra={"action": "second_sight_unstored"}
                 )
+
+    def _begin_anew(self) -> None:
+        self._turns.clear()
+        self._watch.begin_anew()
+        self._must_begin = True
+
+    def _note_ends(self, ended: Mapping[int, float]) -> None:
+        self._turns += [Turn(source_id, answers=False, at=self._wall(at)) for source_id, at in ended.items()]
 
     def _target_of(self, source_id: int) -> RtspTarget | None:
         endpoint = self._targets.get(source_id)

@@ -28,8 +28,8 @@ class SecondWatch:
     def __len__(self) -> int:
         return len(self._answered)
 
-    def follow(self, sources: Collection[int], now: float) -> list[int]:
-        """Ask these and no others; return those whose time of answers ends because they are asked no more."""
+    def follow(self, sources: Collection[int], now: float) -> dict[int, float]:
+        """Ask these and no others; return those that are asked no more, each with when its time of answers ended."""
         wanted = set(sources)
         for source_id in [each for each in self._due if each not in wanted]:
             del self._due[source_id]
@@ -37,10 +37,11 @@ class SecondWatch:
             # Spread over one interval: not all in the same second after a start.
             spread = (source_id * 2_654_435_761 % 4096) / 4096 * self._interval
             self._book(source_id, now + spread)
-        gone = [source_id for source_id in self._answered if source_id not in wanted]
-        for source_id in gone:
-            del self._answered[source_id]
-        return gone
+        return self._end([source_id for source_id in self._answered if source_id not in wanted], now)
+
+    def begin_anew(self) -> None:
+        """Know of no answers: the next one of each source begins a time."""
+        self._answered.clear()
 
     def due(self, now: float, limit: int) -> list[int]:
         """Return at most `limit` sources to ask now, and book their next turn."""
@@ -66,14 +67,11 @@ class SecondWatch:
 
     def expired(self, now: float) -> dict[int, float]:
         """Return the sources that answer no more, each with when its time ended: the last answer plus one interval."""
-        gone = {
-            source_id: at + self._interval
-            for source_id, at in self._answered.items()
-            if now - at >= self._gone_after
-        }
-        for source_id in gone:
-            del self._answered[source_id]
-        return gone
+        silent = [source_id for source_id, at in self._answered.items() if now - at >= self._gone_after]
+        return self._end(silent, now)
+
+    def _end(self, sources: Collection[int], now: float) -> dict[int, float]:
+        return {source_id: min(now, self._answered.pop(source_id) + self._interval) for source_id in sources}
 
     def _book(self, source_id: int, at: float) -> None:
         self._due[source_id] = at

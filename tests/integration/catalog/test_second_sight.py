@@ -1,6 +1,6 @@
 """Two gateways that see one source, on a real catalog: E14 of the status model."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -12,6 +12,7 @@ from catalog.jurisdictions import Jurisdiction
 from catalog.model.period import Period
 from catalog.period_report import period_report
 from catalog.rate_report import local_period
+from catalog.reading import local_day
 from catalog.reports import Reports, View
 from catalog.second_sight import SecondSightStore, Turn, seen_elsewhere
 from catalog.signing import SigningKey, verify
@@ -75,6 +76,30 @@ async def test_times_of_answers_are_stored_in_order_and_once(database: Database)
         (one, NOW + 2 * HOUR, None),
         (two, NOW, NOW + 3 * HOUR),
     ]
+
+
+async def stale(database: Database) -> list[tuple[int, date]]:
+    async with database.raw_connection() as connection:
+        rows = await connection.fetch("DELETE FROM day_stale RETURNING site_id, from_day")
+    return sorted((row["site_id"], row["from_day"]) for row in rows)
+
+
+async def test_what_is_said_late_of_a_day_that_is_closed_marks_its_site(database: Database) -> None:
+    """The days of these stories are long over, but today."""
+    seeded = await roll_with_another_gateway(database, count=2)
+    one, two = seeded.source_ids
+    store = SecondSightStore(database, OTHER)
+    today = datetime.now(UTC)
+
+    await store.write([began(one, NOW)], NOW + HOUR)
+    late = await stale(database)
+    # Its last word is of a day that is closed: what went on since was not told on that day.
+    await store.write([began(two, today)], today)
+    gap = await stale(database)
+    await store.write([ended(one, today), ended(two, today)], today)
+
+    assert late == gap == [(seeded.site_ids[0], local_day(NOW))]
+    assert await stale(database) == []
 
 
 async def test_a_start_ends_what_went_on_when_it_was_last_there(database: Database) -> None:

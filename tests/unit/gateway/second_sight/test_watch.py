@@ -48,7 +48,21 @@ def test_an_answer_of_before_the_last_changes_nothing() -> None:
 def test_who_is_asked_no_more_is_told_and_forgotten() -> None:
     asking = watch(1, 2)
     asking.answered(1, 10.0)
-    assert asking.follow({2, 3}, 20.0) == [1]
+    assert asking.follow({2, 3}, 20.0) == {1: 20.0}
     assert not asking.answered(1, 30.0)
     assert sorted(asking.due(200.0, 9)) == [2, 3]
     assert len(asking) == 0
+
+
+def test_the_time_of_who_is_asked_no_more_ends_an_interval_after_its_last_answer() -> None:
+    asking = watch(1)
+    asking.answered(1, 10.0)
+    assert asking.follow((), 150.0) == {1: 70.0}
+
+
+def test_after_a_new_beginning_the_next_answer_begins_a_time() -> None:
+    asking = watch(1)
+    asking.answered(1, 10.0)
+    asking.begin_anew()
+    assert asking.expired(1000.0) == {}
+    assert asking.answered(1, 1010.0)
